@@ -1,0 +1,114 @@
+"""Mammogram classifier: a Swin encoder, pooling over the breast, one linear head for one or several tasks."""
+
+from collections.abc import Mapping
+from typing import Literal, overload
+
+import torch
+from monai.utils import StrEnum, look_up_option
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from .attention_maps import record_attention
+from .swin import SwinEncoder
+
+
+class Pooling(StrEnum):
+    """How the feature map becomes one vector: over the breast, or over the whole frame."""
+
+    MASK = "mask"
+    AVERAGE = "average"
+
+
+class MammogramClassifier(nn.Module):
+    r"""Classify a mammogram from what its breast, and not its background, looks like.
+
+    The features F are averaged with the breast mask as weight,
+
+    .. math:: z = \frac{\sum_{ij} F_{ij} M_{ij}}{\sum_{ij} M_{ij} + \epsilon}, \quad \epsilon = 10^{-8}
+
+    where M is the area average of the mask in each token of F; the background vector is the same with the
+    share of background. An empty mask gives z = 0: the logits are then the head's bias and no gradient
+    reaches the encoder.
+
+    Args:
+        encoder: gives F as its last map.
+        tasks: number of classes of each task, by name, in the order of the labels; None is
+            ``{"pathology": 2}`` (benign 0, malignant 1).
+        pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
+        dropout: rate before the head.
+
+    Shape:
+        - x: ``(B, 1 or 2, H, W)``, image in [0, 1] and breast mask of {0, 1}; without it the mask is 1.
+        - output: logits ``(B, K)`` with K the classes of all tasks in order, see :func:`split_tasks`. With
+          ``details``, a dictionary of ``logits``, the mask-weighted vectors ``breast`` and ``background``
+          ``(B, C)``, and ``attention``, the maps of every attention layer ``(B * windows, heads, N, N)``.
+
+    Raises:
+        ValueError: no task, a task of fewer than two classes, an unknown pooling, or an input of other channels.
+    """
+
+    def __init__(
+        self,
+        encoder: SwinEncoder,
+        tasks: Mapping[str, int] | None = None,
+        pooling: str = Pooling.MASK,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.tasks = dict(tasks) if tasks is not None else {"pathology": 2}
+        if not self.tasks or min(self.tasks.values()) < 2:
+            raise ValueError(f"every task needs two classes or more, and there must be a task; got {self.tasks}")
+        self.encoder = encoder
+        self.pooling = look_up_option(pooling, Pooling)
+        self.dropout = nn.Dropout(dropout)
+        self.head = nn.Linear(encoder.out_channels, sum(self.tasks.values()))
+        nn.init.trunc_normal_(self.head.weight, std=0.02)
+        nn.init.zeros_(self.head.bias)
+
+    @overload
+    def forward(self, x: Tensor, details: Literal[False] = False) -> Tensor: ...
+    @overload
+    def forward(self, x: Tensor, details: bool) -> Tensor | dict[str, Tensor | list[Tensor]]: ...
+    def forward(self, x: Tensor, details: bool = False) -> Tensor | dict[str, Tensor | list[Tensor]]:
+        image, mask = self._split(x)
+        if not details:
+            return self._classify(self.encoder(image)[-1], mask)["logits"]
+        with record_attention(self.encoder) as record:
+            features = self.encoder(image)[-1]
+        return {**self._classify(features, mask), "attention": record.maps}
+
+    def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        channels = self.encoder.in_channels
+        if not torch.jit.is_tracing() and (x.ndim != 4 or x.shape[1] not in (channels, channels + 1)):
+            raise ValueError(
+                f"the classifier takes (B, {channels}, H, W), or (B, {channels + 1}, H, W) with the breast mask last; "
+                f"got {tuple(x.shape)}"
+            )
+        image = x[:, :channels]
+        return image, x[:, channels:] if x.shape[1] > channels else torch.ones_like(image[:, :1])
+
+    def _classify(self, features: Tensor, mask: Tensor) -> dict[str, Tensor]:
+        breast = _pool(features, mask, self.encoder.stride)
+        background = _pool(features, 1 - mask, self.encoder.stride)
+        pooled = breast if self.pooling is Pooling.MASK else features.mean(dim=(-2, -1))
+        return {"logits": self.head(self.dropout(pooled)), "breast": breast, "background": background}
+
+
+def _pool(features: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """Mean ``(B, C)`` of the features, weighted by the area of ``weight`` (B, 1, H, W) in each token."""
+    height, width = features.shape[-2:]
+    # Tokens cover whole strides; what lies beyond the image is neither breast nor background.
+    weight = F.pad(weight, (0, width * stride - weight.shape[-1], 0, height * stride - weight.shape[-2]))
+    weight = F.adaptive_avg_pool2d(weight, (height, width))  # (B, 1, h, w)
+    return (features * weight).sum(dim=(-2, -1)) / (weight.sum(dim=(-2, -1)) + 1e-8)
+
+
+def split_tasks(logits: Tensor, tasks: Mapping[str, int]) -> dict[str, Tensor]:
+    """Cut concatenated logits ``(B, K)`` into ``(B, classes)`` of each task.
+
+    Raises:
+        ValueError: the classes of the tasks do not add up to K.
+    """
+    if logits.shape[-1] != sum(tasks.values()):
+        raise ValueError(f"logits {tuple(logits.shape)} do not hold the {sum(tasks.values())} classes of {dict(tasks)}")
+    return dict(zip(tasks, logits.split(list(tasks.values()), dim=-1), strict=True))

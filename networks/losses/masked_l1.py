@@ -1,0 +1,64 @@
+"""Reconstruction error over the breast, the frame, or what was hidden of them."""
+
+import torch
+from monai.utils import StrEnum, look_up_option
+from torch import Tensor, nn
+
+
+class LossRegion(StrEnum):
+    """Pixels that count for :class:`MaskedL1Loss`."""
+
+    BREAST = "breast"
+    IMAGE = "image"
+    HIDDEN = "hidden"
+    HIDDEN_BREAST = "hidden_breast"
+
+
+class MaskedL1Loss(nn.Module):
+    r"""Mean over images of the absolute error averaged over a region M of each image.
+
+    .. math:: L = \frac{1}{B} \sum_b \frac{\sum |\hat x_b - x_b| M_b}{\sum M_b + 10^{-8}}
+
+    ``breast`` is the breast-aware paper's loss, ``image`` the plain L1 of the dual-stage paper, ``hidden`` SimMIM's
+    (arXiv:2111.09886). An image with an empty region adds 0 to the sum and is counted in B.
+
+    Args:
+        region: which pixels count, see :class:`LossRegion`.
+
+    Attributes:
+        empty_count: int64 scalar, images of the last batch whose region was empty.
+
+    Shape:
+        - pred: ``(B, 1, H, W)``.
+        - target: ``(B, 3, H, W)``, image, breast mask and hidden pixels, the latter two of {0, 1}.
+        - output: scalar, 0 or more.
+
+    Raises:
+        ValueError: an unknown region, or shapes that do not fit.
+    """
+
+    empty_count: Tensor
+
+    def __init__(self, region: str = LossRegion.BREAST) -> None:
+        super().__init__()
+        self.region = look_up_option(region, LossRegion)
+        self.register_buffer("empty_count", torch.zeros((), dtype=torch.int64), persistent=False)
+
+    def forward(self, pred: Tensor, target: Tensor) -> Tensor:
+        b, _, h, w = pred.shape
+        if pred.shape != (b, 1, h, w) or target.shape != (b, 3, h, w):
+            raise ValueError(
+                f"expected pred (B, 1, H, W) and target (B, 3, H, W) of image, mask and hidden; "
+                f"got {tuple(pred.shape)} and {tuple(target.shape)}"
+            )
+        image, mask, hidden = target.split(1, dim=1)
+        region = {
+            LossRegion.BREAST: mask,
+            LossRegion.IMAGE: torch.ones_like(mask),
+            LossRegion.HIDDEN: hidden,
+            LossRegion.HIDDEN_BREAST: mask * hidden,
+        }[self.region]
+        error = ((pred - image).abs() * region).sum(dim=(1, 2, 3))  # (B,)
+        area = region.sum(dim=(1, 2, 3))
+        self.empty_count = (area == 0).sum()
+        return (error / (area + 1e-8)).mean()

@@ -1,0 +1,153 @@
+"""The Swin Transformer encoder in its official layout, for images of any size and channel count."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from monai.networks.nets.swin_unetr import SwinTransformer
+from monai.utils import StrEnum, look_up_option
+from torch import Tensor, nn
+
+
+class SwinSize(StrEnum):
+    """Named layouts of :class:`SwinEncoder`; ``micro`` is ours, for demonstrations on a CPU."""
+
+    MICRO = "micro"
+    TINY = "tiny"
+    SMALL = "small"
+    BASE = "base"
+
+
+class SwinLayout(NamedTuple):
+    """Width of the patch embedding, and the blocks and attention heads of each of the four stages."""
+
+    embed_dim: int
+    depths: tuple[int, ...]
+    num_heads: tuple[int, ...]
+
+
+LAYOUTS = {
+    SwinSize.MICRO: SwinLayout(24, (2, 2, 2, 2), (2, 4, 8, 16)),
+    SwinSize.TINY: SwinLayout(96, (2, 2, 6, 2), (3, 6, 12, 24)),
+    SwinSize.SMALL: SwinLayout(96, (2, 2, 18, 2), (3, 6, 12, 24)),
+    SwinSize.BASE: SwinLayout(128, (2, 2, 18, 2), (4, 8, 16, 32)),
+}
+
+
+class SwinEncoder(nn.Module):
+    """Swin Transformer (Liu et al. 2021, arXiv:2103.14030) from MONAI's blocks, laid out as published.
+
+    MONAI's ``SwinTransformer`` leaves out the final LayerNorm and merges patches after the last stage too;
+    here the last map is what Swin-B's classifier sees: after all blocks and the final norm, 1024 x 7 x 7 for
+    a 224 x 224 image. Weights start as published (truncated normal of 0.02, biases 0).
+
+    Images of any size are taken: like MONAI's blocks, patches and windows are padded at the bottom and right.
+    Where a map is smaller than a window, MONAI shrinks the window and reads the first rows of the relative
+    position table, so weights trained below ``window_size * stride`` pixels do not carry over to larger images
+    in that stage.
+
+    Args:
+        in_channels: channels of the image, 1 for mammograms.
+        size: layout by name, see :class:`SwinSize`.
+        embed_dim: overrides the width of ``size``.
+        depths: overrides the blocks of each of the four stages.
+        num_heads: overrides the attention heads of each stage.
+        window_size: tokens along the side of an attention window.
+        patch_size: pixels along the side of a token of the first stage.
+        drop_path: rate of stochastic depth of the last block; earlier ones rise linearly from 0.
+        use_checkpoint: recompute the blocks in the backward pass to save memory; gradients are the same.
+
+    Attributes:
+        out_channels: channels of the last map.
+        map_channels: channels of each of the five maps.
+        stride: pixels along the side of a token of the last map.
+        features: identity that the last map passes, the layer to name to Grad-CAM (channel-first).
+
+    Shape:
+        - x: ``(B, in_channels, H, W)``.
+        - output: five channel-first maps: the patch embedding, after patch merging 1, 2 and 3, and the last
+          stage normalised. With stride s, map i is ``ceil(H / s) x ceil(W / s)``; for Swin-B at 224:
+          128 x 56 x 56, 256 x 28 x 28, 512 x 14 x 14, 1024 x 7 x 7, 1024 x 7 x 7.
+
+    Raises:
+        ValueError: an unknown size, a layout that has not four stages or whose widths the heads do not
+            divide, or an input with other channels.
+    """
+
+    def __init__(
+        self,
+        in_channels: int = 1,
+        size: str = SwinSize.BASE,
+        *,
+        embed_dim: int | None = None,
+        depths: Sequence[int] | None = None,
+        num_heads: Sequence[int] | None = None,
+        window_size: int = 7,
+        patch_size: int = 4,
+        drop_path: float = 0.0,
+        use_checkpoint: bool = False,
+    ) -> None:
+        super().__init__()
+        layout = LAYOUTS[look_up_option(size, SwinSize)]
+        layout = SwinLayout(
+            embed_dim or layout.embed_dim, tuple(depths or layout.depths), tuple(num_heads or layout.num_heads)
+        )
+        _check_layout(layout)
+        self.in_channels = in_channels
+        self.patch_size = patch_size
+        self.stride = 8 * patch_size
+        self.map_channels = tuple(layout.embed_dim * factor for factor in (1, 2, 4, 8, 8))
+        self.out_channels = self.map_channels[-1]
+        self.swin = SwinTransformer(
+            in_chans=in_channels,
+            embed_dim=layout.embed_dim,
+            window_size=(window_size, window_size),
+            patch_size=(patch_size, patch_size),
+            depths=layout.depths,
+            num_heads=layout.num_heads,
+            drop_path_rate=drop_path,
+            patch_norm=True,
+            use_checkpoint=use_checkpoint,
+            spatial_dims=2,
+        )
+        # MONAI merges behind every stage; the published network does not behind the last one.
+        self.swin.layers4[0].downsample = None
+        self.norm = nn.LayerNorm(self.out_channels)
+        self.features = nn.Identity()
+        self.apply(_initialise)
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        return self.encode(self.embed(x))
+
+    def embed(self, x: Tensor) -> Tensor:
+        """Patch embedding ``(B, embed_dim, ceil(H / patch_size), ceil(W / patch_size))`` of an image."""
+        # A traced graph has its shape frozen and checked by then; a Python branch would only warn.
+        if not torch.jit.is_tracing() and (x.ndim != 4 or x.shape[1] != self.in_channels):
+            raise ValueError(
+                f"the encoder takes images (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
+                f"build it with in_channels={x.shape[1] if x.ndim == 4 else '...'} or select the channels"
+            )
+        return self.swin.pos_drop(self.swin.patch_embed(x))
+
+    def encode(self, tokens: Tensor) -> list[Tensor]:
+        """The five maps of :meth:`forward` from the patch embedding, which is the first of them."""
+        maps = [tokens]
+        for stage in (self.swin.layers1, self.swin.layers2, self.swin.layers3, self.swin.layers4):
+            maps.append(stage[0](maps[-1].contiguous()))
+        last = self.norm(maps.pop().permute(0, 2, 3, 1))  # (B, h, w, C)
+        return [*maps, self.features(last.permute(0, 3, 1, 2))]
+
+
+def _check_layout(layout: SwinLayout) -> None:
+    if len(layout.depths) != 4 or len(layout.num_heads) != 4:
+        raise ValueError(f"a Swin encoder has four stages, got depths {layout.depths}, heads {layout.num_heads}")
+    widths = [layout.embed_dim * 2**stage for stage in range(4)]
+    if any(width % heads for width, heads in zip(widths, layout.num_heads, strict=True)):
+        raise ValueError(f"stage widths {widths} must be multiples of their attention heads {layout.num_heads}")
+
+
+def _initialise(module: nn.Module) -> None:
+    if isinstance(module, nn.Linear):
+        nn.init.trunc_normal_(module.weight, std=0.02)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

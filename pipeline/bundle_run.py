@@ -1,0 +1,94 @@
+"""Run a bundle's configuration in this process, as ``python -m monai.bundle run`` does, and keep what was run."""
+
+from __future__ import annotations
+
+import difflib
+import logging
+import shlex
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from monai.bundle import ConfigWorkflow
+
+from ..bundles import bundle_root
+from .run_folder import write_configuration
+
+logger = logging.getLogger(__name__)
+
+
+def run_bundle(
+    bundle: str,
+    stage: str,
+    *,
+    overlays: Sequence[str | Path] = (),
+    overrides: Mapping[str, Any] | None = None,
+) -> ConfigWorkflow:
+    """Run one stage of a bundle and return its finished workflow.
+
+    Args:
+        bundle: name of the bundle, such as ``"swin_mim"``.
+        stage: name of its configuration, such as ``"pretrain"``.
+        overlays: configurations laid over it: names of the bundle's own (``"tiny"``) or paths.
+        overrides: values by id, such as ``{"max_epochs": 5, "train::dataloader::shuffle": False}``.
+
+    Raises:
+        ValueError: for an overlay or an override that the bundle does not know.
+    """
+    files = config_files(bundle, stage, overlays)
+    overrides = dict(overrides or {})
+    workflow = ConfigWorkflow(
+        config_file=[str(file) for file in files],
+        workflow_type="train" if stage in ("pretrain", "finetune") else "infer",
+        logging_file=False,
+    )
+    config: dict[str, Any] = workflow.parser.get()
+    check_overrides(overrides, config)
+    for name, value in overrides.items():
+        workflow.parser[name] = value
+    logger.info("the same by MONAI: %s", monai_command(files, overrides))
+    # The parser resolves in place when it parses: what a reader wants is the text before that.
+    write_configuration({name: value for name, value in config.items() if name != "_meta_"}, config["output_dir"])
+    workflow.initialize()
+    workflow.run()
+    workflow.finalize()
+    return workflow
+
+
+def config_files(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) -> list[Path]:
+    """Paths of a stage's configuration and of those laid over it.
+
+    Raises:
+        ValueError: if one does not exist; the message lists the bundle's own.
+    """
+    folder = bundle_root(bundle) / "configs"
+    files = []
+    for name in (stage, *overlays):
+        own, other = folder / f"{name}.yaml", Path(name)
+        if not own.is_file() and not other.is_file():
+            known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+            raise ValueError(f"no configuration {str(name)!r}: give the path of a file or one of {known}")
+        files.append(own if own.is_file() else other)
+    return files
+
+
+def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    """Refuse an override whose top-level name the configuration lacks; MONAI takes it in silence.
+
+    Raises:
+        ValueError: naming the override and the nearest names there are.
+    """
+    for name in overrides:
+        top = name.replace("#", "::").split("::")[0]
+        if top not in config:
+            near = difflib.get_close_matches(top, config, n=3)
+            hint = f"; did you mean {' or '.join(near)}?" if near else ""
+            raise ValueError(f"unknown option {name!r}{hint}")
+
+
+def monai_command(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:
+    """The ``python -m monai.bundle run`` line that does the same."""
+    parts = ["python", "-m", "monai.bundle", "run", "--config_file", str([str(file) for file in files])]
+    for name, value in overrides.items():
+        parts += [f"--{name}", str(value)]
+    return shlex.join(parts)

@@ -1,0 +1,169 @@
+"""The command line: ``mammo VERB ...``. Heavy imports happen inside the verbs, so that ``--help`` is instant."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+STAGES = {
+    "pretrain": "masked image modelling on unlabelled mammograms",
+    "finetune": "train a classifier from a pretrained encoder, or from scratch with --pretrained null",
+    "evaluate": "score a classifier on the test patients, with intervals",
+    "explain": "attention and Grad-CAM of each case, with figures and measures",
+}
+EXAMPLES = """examples:
+  mammo demo                                             everything below on synthetic mammograms, with a report
+  mammo prepare cbis_ddsm /data/CBIS-DDSM --out /data/CBIS-DDSM/datalist.json
+  mammo pretrain --dataset_dir /data/CBIS-DDSM --cache_dir /data/cache --max_epochs 100
+  mammo finetune --dataset_dir /data/CBIS-DDSM --label_percentage 10
+  mammo evaluate --dataset_dir /data/CBIS-DDSM
+  mammo explain --dataset_dir /data/CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
+  mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
+Research use only."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one verb; return the exit status: 0, 1 for an error of the input, 2 for misuse, 130 for Ctrl-C."""
+    parser = build_parser()
+    arguments, rest = parser.parse_known_args(argv)
+    if not hasattr(arguments, "verb"):
+        parser.print_help()
+        return 2
+    try:
+        overrides = parse_overrides(rest)
+        if overrides and arguments.stage is None:
+            parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
+        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        arguments.verb(arguments, overrides)
+    except KeyboardInterrupt:
+        print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
+        return 130
+    except Exception as error:
+        cause = user_error(error)
+        if cause is None or os.environ.get("MAMMO_DEBUG"):
+            raise
+        print(f"mammo: error: {cause}", file=sys.stderr)
+        return 1
+    return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all verbs."""
+    parser = argparse.ArgumentParser(
+        prog="mammo",
+        description="Self-supervised and label-efficient mammography AI inside MONAI.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.set_defaults(stage=None)
+    verbs = parser.add_subparsers(metavar="VERB", title="verbs")
+
+    demo = verbs.add_parser("demo", help="the whole chain on synthetic mammograms, in minutes", allow_abbrev=False)
+    demo.add_argument("--output_dir", type=Path, default=Path("demo_output"))
+    demo.add_argument("--seed", type=int, default=0)
+    demo.set_defaults(verb=_demo, name="demo")
+
+    prepare = verbs.add_parser(
+        "prepare", help="list a dataset's mammograms and split them by patient", allow_abbrev=False
+    )
+    prepare.add_argument("dataset", help="cbis_ddsm, mini_mias or cdd_cesm")
+    prepare.add_argument("root", type=Path, help="folder of the dataset as downloaded")
+    prepare.add_argument("--out", type=Path, help="datalist to write; ROOT/datalist.json by default")
+    prepare.add_argument("--split", help="for cbis_ddsm: official-clean (default) or official, which leaks 31 patients")
+    prepare.add_argument("--seed", type=int, default=0)
+    prepare.set_defaults(verb=_prepare, name="prepare")
+
+    for name, text in STAGES.items():
+        stage = verbs.add_parser(
+            name,
+            help=text,
+            description=f"{text[0].upper()}{text[1:]}. Options are the keys of the bundle's {name}.yaml: --KEY VALUE.",
+            allow_abbrev=False,
+        )
+        stage.add_argument("--bundle", default="swin_mim")
+        stage.add_argument(
+            "--overlay",
+            action="append",
+            default=[],
+            help="configuration laid over: tiny, dual_stage or a path",
+        )
+        stage.set_defaults(verb=_stage, stage=name, name=name)
+
+    predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
+    predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
+    predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
+    predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
+    predict.set_defaults(verb=_predict, name="predict")
+    return parser
+
+
+def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
+    """``--key value`` and ``--key=value`` pairs; values are YAML, dashes in keys become underscores.
+
+    Raises:
+        ValueError: for a word that is no option, or an option without a value.
+    """
+    import yaml
+
+    overrides: dict[str, Any] = {}
+    queue = list(words)
+    while queue:
+        word = queue.pop(0)
+        if not word.startswith("--"):
+            raise ValueError(f"expected an option (--KEY VALUE), got {word!r}")
+        key, equals, text = word[2:].partition("=")
+        if not equals:
+            if not queue:
+                raise ValueError(f"option --{key} needs a value")
+            text = queue.pop(0)
+        try:
+            value: Any = float(text) if "e" in text.lower() else yaml.safe_load(text)  # YAML reads 1e-4 as text
+        except ValueError:
+            value = yaml.safe_load(text)
+        overrides[key.replace("-", "_")] = value
+    return overrides
+
+
+def user_error(error: BaseException) -> BaseException | None:
+    """The error a user can mend behind MONAI's "failed to instantiate"; None for a defect of ours."""
+    chain: BaseException | None = error
+    while chain is not None:
+        if isinstance(chain, (ValueError, OSError)):
+            return chain
+        chain = chain.__cause__
+    return None
+
+
+def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .demo import run_demo
+
+    run_demo(arguments.output_dir, seed=arguments.seed)
+
+
+def _prepare(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .datasets.prepare import prepare_dataset
+
+    out = arguments.out or arguments.root / "datalist.json"
+    prepare_dataset(arguments.dataset, arguments.root, out, split=arguments.split, seed=arguments.seed)
+
+
+def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .bundle_run import run_bundle
+
+    run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
+
+
+def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .predict import predict
+
+    predict(arguments.images, arguments.checkpoint, arguments.out)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

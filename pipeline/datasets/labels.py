@@ -1,0 +1,149 @@
+"""From what records know to the class indices that a network learns."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from .schema import RECORD_FIELDS, Record
+
+__all__ = ["PRESETS", "Task", "encode_labels", "require_two_classes", "resolve_tasks", "task_sizes"]
+
+UNKNOWN = -1
+
+BENIGN = ("BENIGN", "BENIGN_WITHOUT_CALLBACK")
+"""Benign without callback was judged benign without further work-up; it was never biopsied (Lee et al.
+2017)."""
+
+Classes = Sequence[str | int | Sequence[str | int]]
+Tasks = Sequence[str] | Mapping[str, Classes | Mapping[str, Any]]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One question: the classes of a record's field.
+
+    Attributes:
+        name: of the task.
+        field: the record's field that answers it.
+        classes: the field's values of each class, in the order of the class indices.
+    """
+
+    name: str
+    field: str
+    classes: tuple[tuple[str | int, ...], ...]
+
+    def label(self, record: Record) -> int:
+        """Class of a record; -1 where the field is absent or holds a value of no class."""
+        value = cast(Mapping[str, Any], record).get(self.field)
+        for index, values in enumerate(self.classes):
+            if value in values:
+                return index
+        return UNKNOWN
+
+
+PRESETS = {
+    task.name: task
+    for task in (
+        Task("pathology", "pathology", (BENIGN, ("MALIGNANT",))),
+        Task("malignant_vs_rest", "pathology", (("NORMAL", *BENIGN), ("MALIGNANT",))),
+        Task("density", "density", (("A",), ("B",), ("C",), ("D",))),
+        Task("density_fatty_dense", "density", (("FATTY",), ("DENSE_GLANDULAR",))),
+        Task("abnormality", "abnormality", (("mass",), ("calcification",))),
+        Task("assessment", "birads", ((0,), (1,), (2,), (3,), (4,), (5,))),
+        Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
+    )
+}
+"""Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it."""
+
+
+def resolve_tasks(tasks: Tasks) -> list[Task]:
+    """Turn what a configuration says into tasks.
+
+    Args:
+        tasks: names of :data:`PRESETS`; or a mapping of names to classes, each class a value of the field or
+            a list of values, such as ``{"pathology": [["NORMAL"], ["BENIGN", "MALIGNANT"]]}``. The field has
+            the name of the task, or is given: ``{"cancer": {"field": "pathology", "classes": [...]}}``. The
+            word ``"benign"`` alone stands for both benign pathologies; case does not matter.
+
+    Raises:
+        ValueError: for an unknown name or field, fewer than two classes, or a value in two classes.
+    """
+    if isinstance(tasks, str) or not tasks:
+        raise ValueError(f"tasks must be a list of names or a mapping of classes, got {tasks!r}")
+    if isinstance(tasks, Mapping):
+        return [_custom_task(name, given) for name, given in tasks.items()]
+    unknown = [name for name in tasks if name not in PRESETS]
+    if unknown:
+        raise ValueError(f"unknown task {unknown[0]!r}; give its classes, or one of {', '.join(PRESETS)}")
+    return [PRESETS[name] for name in tasks]
+
+
+def _custom_task(name: str, given: Classes | Mapping[str, Any]) -> Task:
+    if isinstance(given, Mapping):
+        field, classes = given.get("field", name), given.get("classes", ())
+    else:
+        field, classes = name, given
+    if field not in RECORD_FIELDS:
+        raise ValueError(f"task {name!r}: records have no field {field!r}; give one with 'field'")
+    spread = tuple(_class_values(values) for values in classes)
+    flat = [value for values in spread for value in values]
+    twice = [value for value, count in Counter(flat).items() if count > 1]
+    if twice:
+        raise ValueError(f"task {name!r}: {twice[0]!r} is in more than one class")
+    if len(spread) < 2 or not all(spread):
+        raise ValueError(f"task {name!r} needs two classes or more, each with a value; got {classes!r}")
+    return Task(name, field, spread)
+
+
+def _class_values(values: str | int | Sequence[str | int]) -> tuple[str | int, ...]:
+    if isinstance(values, str) and values.upper() == "BENIGN":
+        return BENIGN
+    listed = [values] if isinstance(values, (str, int)) else list(values)
+    known = [value for name in ("pathology", "density", "abnormality") for value in _vocabulary(name)]
+    spelling = {str(value).upper(): value for value in known}
+    return tuple(spelling.get(value.upper(), value) if isinstance(value, str) else value for value in listed)
+
+
+def _vocabulary(field: str) -> list[str | int]:
+    return [value for task in PRESETS.values() if task.field == field for values in task.classes for value in values]
+
+
+def task_sizes(tasks: Tasks) -> dict[str, int]:
+    """Number of classes of each task, as :class:`~mammo.networks.MammogramClassifier` takes it."""
+    return {task.name: len(task.classes) for task in resolve_tasks(tasks)}
+
+
+def encode_labels(records: Sequence[Record], tasks: Tasks) -> list[Record]:
+    """Give each record its ``label``: the class index of each task, in order, -1 for unknown.
+
+    Args:
+        records: left alone; copies are returned.
+        tasks: see :func:`resolve_tasks`.
+    """
+    resolved = resolve_tasks(tasks)
+    return [cast(Record, {**record, "label": [task.label(record) for task in resolved]}) for record in records]
+
+
+def require_two_classes(records: Sequence[Record], tasks: Tasks, section: str = "training") -> None:
+    """Refuse to learn from labels of one class.
+
+    Args:
+        records: encoded records (:func:`encode_labels`).
+        tasks: the same as they were encoded with.
+        section: where they come from, for the error.
+
+    Raises:
+        ValueError: naming the task and the images of each class.
+    """
+    for index, task in enumerate(resolve_tasks(tasks)):
+        counts = Counter(record["label"][index] for record in records)
+        present = [k for k in range(len(task.classes)) if counts[k]]
+        if len(present) < 2:
+            numbers = ", ".join(f"{'/'.join(map(str, v))}: {counts[k]}" for k, v in enumerate(task.classes))
+            raise ValueError(
+                f"task {task.name!r} has {len(present)} of {len(task.classes)} classes in the {section} images "
+                f"({numbers}; unknown: {counts[UNKNOWN]}); choose another task or split, or more labels"
+            )

@@ -1,0 +1,150 @@
+"""The records of a run: checked for leaks, labelled, thinned out, prepared and rid of unusable images."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+from torch import Tensor
+
+from ...networks.losses import class_weights
+from .labels import Tasks, encode_labels, require_two_classes
+from .records import Record, check_leaks, load_datalist
+from .scan import ScanResult, save_quarantine, scan
+from .splits import label_fraction
+
+__all__ = ["RunRecords"]
+
+logger = logging.getLogger(__name__)
+
+
+class RunRecords(Mapping[str, list[Record]]):
+    """A mapping of section names to the records that a run uses.
+
+    Making it does the work: the datalist is read and checked, images are prepared into ``cache_dir``, and
+    those that cannot be used are written to ``output_dir/quarantine.csv`` and counted in the log. Under
+    torchrun the first process prepares and the others find the work done.
+
+    Args:
+        datalist: the JSON file.
+        root: the folder its paths are relative to; None takes the datalist's own, else its folder.
+        sections: which of training, validation and test.
+        tasks: see :func:`resolve_tasks`; None for a run without labels, whose training uses all images.
+        label_percentage: share of the labelled training patients to use, see :func:`label_fraction`.
+        cases: ``"all"``, or the ``image_id`` of the cases to keep.
+        seed: of the share.
+        transform: transforms to prepare with.
+        cache_dir: where prepared images are kept; None keeps nothing.
+        force_recompute: prepare again what ``cache_dir`` holds.
+        workers: images prepared at a time.
+        output_dir: the run folder.
+
+    Raises:
+        ValueError: for a datalist that leaks, a section without usable images, an unknown case, or training
+            labels of one class.
+    """
+
+    def __init__(
+        self,
+        datalist: str | Path,
+        *,
+        sections: Sequence[str],
+        transform: Sequence[Callable[..., Any]] | Callable[..., Any],
+        output_dir: str | Path,
+        root: str | Path | None = None,
+        tasks: Tasks | None = None,
+        label_percentage: float = 100,
+        cases: str | Sequence[str] = "all",
+        seed: int = 0,
+        cache_dir: str | Path | None = None,
+        force_recompute: bool = False,
+        workers: int = 1,
+    ) -> None:
+        content = load_datalist(datalist, root)
+        self.leaks = check_leaks(content)
+        if self.leaks:
+            logger.warning("known leak %s: %s", content.get("known_leak"), ", ".join(self.leaks))
+        self.tasks = tasks
+        listed: Mapping[str, Any] = content
+        self._sections: dict[str, list[Record]] = {name: listed.get(name, []) for name in sections}
+        if tasks is not None:
+            self._sections = {name: encode_labels(records, tasks) for name, records in self._sections.items()}
+            self._take_labels(label_percentage, seed)
+        if not isinstance(cases, str) or cases != "all":
+            self._take_cases([cases] if isinstance(cases, str) else cases)
+        self.scan = self._prepare(transform, cache_dir, force_recompute, workers, Path(output_dir))
+        for name, records in self._sections.items():
+            if not records:
+                raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
+        if tasks is not None and "training" in self._sections:
+            require_two_classes(self._sections["training"], tasks)
+
+    def __getitem__(self, section: str) -> list[Record]:
+        if section not in self._sections:
+            raise KeyError(f"{section!r} is not among the sections asked for: {', '.join(self._sections)}")
+        return self._sections[section]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._sections)
+
+    def __len__(self) -> int:
+        return len(self._sections)
+
+    def class_weights(self, classes: Mapping[str, int]) -> dict[str, Tensor]:
+        """Weights ``N / (K N_c)`` of each task from the training labels in use; ``classes`` as task_sizes
+        gives it.
+        """
+        labels = [record["label"] for record in self["training"]]
+        return {
+            name: class_weights([label[index] for label in labels], count)
+            for index, (name, count) in enumerate(classes.items())
+        }
+
+    def _take_labels(self, percentage: float, seed: int) -> None:
+        """Drop images that no task labels, then thin out the training patients."""
+        for name, records in self._sections.items():
+            self._sections[name] = [record for record in records if max(record["label"]) >= 0]
+        if "training" in self._sections:
+            self._sections["training"] = label_fraction(self._sections["training"], percentage, seed)
+
+    def _take_cases(self, cases: Sequence[str]) -> None:
+        wanted = set(cases)
+        known = {record["image_id"] for records in self._sections.values() for record in records}
+        if wanted - known:
+            names = ", ".join(sorted(wanted - known))
+            raise ValueError(f"no image {names} in {' or '.join(self._sections)}; image ids are those of the datalist")
+        self._sections = {
+            name: [record for record in records if record["image_id"] in wanted]
+            for name, records in self._sections.items()
+        }
+
+    def _prepare(
+        self,
+        transform: Sequence[Callable[..., Any]] | Callable[..., Any],
+        cache_dir: str | Path | None,
+        force_recompute: bool,
+        workers: int,
+        output_dir: Path,
+    ) -> ScanResult:
+        first = idist.get_rank() == 0
+        records = [record for section in self._sections.values() for record in section]
+        with idist.one_rank_first():
+            result = scan(
+                records,
+                transform,
+                cache_dir,
+                workers,
+                force_recompute=force_recompute and first,
+                progress=first,
+            )
+            if first and result.quarantine:
+                save_quarantine(result.quarantine, output_dir / "quarantine.csv")
+        if first:
+            logger.info(result.summary())
+        usable = {(record["dataset"], record["image_id"]) for record in result.usable}
+        for name, section in self._sections.items():
+            self._sections[name] = [record for record in section if (record["dataset"], record["image_id"]) in usable]
+        return result

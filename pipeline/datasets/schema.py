@@ -1,0 +1,216 @@
+"""The record schema: what is known of one mammogram, and how a datalist gathers records."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Mapping
+from typing import Any, TypedDict
+
+__all__ = ["SECTIONS", "Datalist", "Finding", "Record", "SchemaError", "check_record"]
+
+SECTIONS = ("training", "validation", "test")
+"""The record lists of a datalist, in MONAI's decathlon names."""
+
+PATHOLOGIES = ("NORMAL", "BENIGN_WITHOUT_CALLBACK", "BENIGN", "MALIGNANT")
+"""From least to most severe; the pathology of an image or of a patient is the worst of its findings."""
+
+DENSITIES = ("A", "B", "C", "D", "FATTY", "FATTY_GLANDULAR", "DENSE_GLANDULAR")
+"""BI-RADS composition A to D (1 to 4 in older tables), or the three background tissues of MIAS."""
+
+
+class SchemaError(ValueError):
+    """A datalist or record that does not follow the schema."""
+
+
+class Finding(TypedDict, total=False):
+    """One abnormality of an image; unknown is absent, and ``raw`` keeps the source's own words."""
+
+    id: str
+    type: str
+    """``"mass"``, ``"calcification"``, ``"architectural_distortion"`` or ``"asymmetry"``."""
+    shapes: list[str]
+    margins: list[str]
+    calcification_types: list[str]
+    distributions: list[str]
+    assessment: int
+    """BI-RADS category, 0 to 6."""
+    subtlety: int
+    """1 (subtle) to 5 (obvious)."""
+    pathology: str
+    roi_mask: str
+    crop: str
+    box: list[float]
+    """row0, col0, row1, col1 in original pixels, half-open."""
+    raw: dict[str, str]
+
+
+class Record(TypedDict, total=False):
+    """One image. ``image``, ``patient_id``, ``image_id`` and ``dataset`` are always there; unknown is absent.
+
+    Paths are absolute in memory and relative to the datalist's root on disk.
+    """
+
+    image: str
+    patient_id: str
+    image_id: str
+    dataset: str
+    study_id: str
+    laterality: str
+    view: str
+    split: str
+    pathology: str
+    """The worst of the findings, one of :data:`PATHOLOGIES`."""
+    abnormality: str
+    density: str
+    birads: int
+    """The highest assessment of the findings, 0 to 6."""
+    subtlety: int
+    """Of the most obvious finding, 1 to 5."""
+    margins: list[str]
+    findings: list[Finding]
+    boxes: list[list[float]]
+    roi_masks: list[str]
+    report: str
+    age: int
+    manufacturer: str
+    pixel_spacing_mm: list[float]
+    licence: str
+    raw: dict[str, str]
+    extra: dict[str, Any]
+    """Anything of the user's own."""
+    label: list[int]
+    """Class of each task, -1 for unknown; see :func:`~mammo.pipeline.datasets.encode_labels`."""
+
+
+class Datalist(TypedDict, total=False):
+    """MONAI's decathlon form: a name, the records of each section, and what is known to be wrong with the
+    split.
+    """
+
+    name: str
+    description: str
+    licence: str
+    root: str
+    known_leak: str
+    """Name of a leak that the split has by definition, such as ``"cbis-official"``."""
+    known_leak_patients: list[str]
+    training: list[Record]
+    validation: list[Record]
+    test: list[Record]
+
+
+Check = Callable[[Any], bool]
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _texts(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_text, value))
+
+
+def _text_map(value: Any) -> bool:
+    return isinstance(value, Mapping) and all(isinstance(v, str) for v in value.values())
+
+
+def _integer(low: int, high: int) -> Check:
+    return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _one_of(allowed: tuple[str, ...]) -> Check:
+    return lambda value: isinstance(value, str) and value in allowed
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool)
+
+
+def _box(value: Any) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) == 4
+        and all(map(_number, value))
+        and value[0] < value[2]
+        and value[1] < value[3]
+    )
+
+
+def _spacing(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_number(v) and v > 0 for v in value)
+
+
+# What a value must be, in words and as a test.
+TEXT: tuple[str, Check] = ("a text that is not empty", _text)
+TEXTS: tuple[str, Check] = ("a list of texts", _texts)
+BOX_WORDS = "[row0, col0, row1, col1] with row0 < row1 and col0 < col1"
+PATHOLOGY: tuple[str, Check] = (f"one of {', '.join(PATHOLOGIES)}", _one_of(PATHOLOGIES))
+SUBTLETY: tuple[str, Check] = ("an integer from 1 to 5", _integer(1, 5))
+BIRADS: tuple[str, Check] = ("an integer from 0 to 6", _integer(0, 6))
+RAW: tuple[str, Check] = ("a mapping of texts", _text_map)
+
+FINDING_FIELDS: dict[str, tuple[str, Check]] = {
+    **dict.fromkeys(("id", "type", "roi_mask", "crop"), TEXT),
+    **dict.fromkeys(("shapes", "margins", "calcification_types", "distributions"), TEXTS),
+    "assessment": BIRADS,
+    "subtlety": SUBTLETY,
+    "pathology": PATHOLOGY,
+    "box": (BOX_WORDS, _box),
+    "raw": RAW,
+}
+RECORD_FIELDS: dict[str, tuple[str, Check]] = {
+    **dict.fromkeys(("image", "patient_id", "image_id", "dataset", "study_id", "view", "abnormality"), TEXT),
+    **dict.fromkeys(("report", "manufacturer", "licence"), TEXT),
+    **dict.fromkeys(("margins", "roi_masks"), TEXTS),
+    "laterality": ("L or R", _one_of(("L", "R"))),
+    "split": (f"one of {', '.join(SECTIONS)}", _one_of(SECTIONS)),
+    "pathology": PATHOLOGY,
+    "density": (f"one of {', '.join(DENSITIES)}", _one_of(DENSITIES)),
+    "birads": BIRADS,
+    "subtlety": SUBTLETY,
+    "findings": ("a list of findings", lambda value: isinstance(value, list)),
+    "boxes": (f"a list of {BOX_WORDS}", lambda value: isinstance(value, list) and all(map(_box, value))),
+    "age": ("an integer from 0 to 130", _integer(0, 130)),
+    "pixel_spacing_mm": ("[row, column] spacing in mm, both positive", _spacing),
+    "raw": RAW,
+    "extra": ("a mapping", lambda value: isinstance(value, Mapping)),
+    "label": (
+        "a list of class indices, -1 for unknown",
+        lambda value: isinstance(value, list) and all(_integer(-1, 10**6)(v) for v in value),
+    ),
+}
+REQUIRED = ("image", "patient_id", "image_id", "dataset")
+
+
+def check_record(record: Any, where: str) -> None:
+    """Refuse a record that does not follow the schema.
+
+    Args:
+        record: what a datalist holds.
+        where: the record's place, such as ``"datalist.json: training[3]"``; begins the error.
+
+    Raises:
+        SchemaError: naming the place, the field, the value and what was expected.
+    """
+    if not isinstance(record, Mapping):
+        raise SchemaError(f"{where}: expected a record (a mapping), got {type(record).__name__}")
+    missing = [name for name in REQUIRED if name not in record]
+    if missing:
+        raise SchemaError(f"{where}: the field {missing[0]!r} is missing; a record needs {', '.join(REQUIRED)}")
+    _check_fields(record, RECORD_FIELDS, where)
+    for index, finding in enumerate(record.get("findings", ())):
+        place = f"{where}.findings[{index}]"
+        if not isinstance(finding, Mapping):
+            raise SchemaError(f"{place}: expected a finding (a mapping), got {type(finding).__name__}")
+        _check_fields(finding, FINDING_FIELDS, place)
+
+
+def _check_fields(item: Mapping[str, Any], fields: Mapping[str, tuple[str, Check]], where: str) -> None:
+    for name, value in item.items():
+        if name not in fields:
+            near = difflib.get_close_matches(str(name), fields, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else "put fields of your own under 'extra'"
+            raise SchemaError(f"{where}: unknown field {name!r}; {hint}")
+        expected, check = fields[name]
+        if not check(value):
+            raise SchemaError(f"{where}: field {name!r} is {value!r}; expected {expected}")

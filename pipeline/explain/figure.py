@@ -1,0 +1,68 @@
+"""One picture a case: the image with breast outline and lesion, beside each explanation laid over it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from numpy.typing import NDArray
+
+TITLES = {
+    "attention": "Attention",
+    "attention_gradient": "Gradient-weighted attention",
+    "gradcam": "Grad-CAM",
+}
+
+
+def case_figure(
+    image: NDArray[np.float32],
+    mask: NDArray[np.float32],
+    maps: Mapping[str, NDArray[np.float32]],
+    path: Path,
+    *,
+    title: str,
+    roi: NDArray[np.bool_] | None = None,
+) -> None:
+    """Draw a case and write it as PNG.
+
+    Args:
+        image: ``(H, W)`` in [0, 1].
+        mask: ``(H, W)`` breast mask in {0, 1}; outlined in cyan.
+        maps: explanations ``(H, W)`` >= 0 by name, each scaled by its own maximum.
+        path: the file to write.
+        title: shown above.
+        roi: ``(H, W)`` true where a lesion is known; boxed in yellow.
+    """
+    figure = Figure(figsize=(3.0 * (1 + len(maps)), 3.4), layout="constrained")
+    FigureCanvasAgg(figure)
+    panels = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
+    for axes, name in zip(panels, ["image", *maps], strict=True):
+        axes.imshow(image, cmap="gray", vmin=0, vmax=1)
+        axes.set_axis_off()
+        axes.set_title(
+            TITLES.get(name, "Image, breast outline, lesion" if roi is not None else "Image, breast outline"),
+            fontsize=9,
+        )
+        if name == "image":
+            axes.contour(mask, levels=[0.5], colors="#33ddff", linewidths=0.8)
+        else:
+            scaled = maps[name] / max(float(maps[name].max()), 1e-12)
+            axes.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
+        if roi is not None and roi.any():
+            rows, columns = np.nonzero(roi)
+            box = (columns.min() - 0.5, rows.min() - 0.5), np.ptp(columns) + 1, np.ptp(rows) + 1
+            axes.add_patch(_rectangle(*box))
+    figure.suptitle(title, fontsize=10)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    figure.savefig(temporary, dpi=110, format="png")
+    os.replace(temporary, path)
+
+
+def _rectangle(corner: tuple[float, float], width: float, height: float) -> Rectangle:
+    return Rectangle(corner, width, height, fill=False, edgecolor="#ffdd33", linewidth=1.0)

@@ -1,0 +1,45 @@
+"""Grad-CAM of a Swin classifier through ``monai.visualize`` (Selvaraju et al. 2017, arXiv:1610.02391)."""
+
+from __future__ import annotations
+
+import torch
+from monai.visualize import GradCAM
+from torch import Tensor, nn
+
+
+class SwinGradCAM:
+    """Grad-CAM on the final feature map: ``ReLU(sum_k alpha_k F_k)`` with ``alpha_k`` the mean of ``dy_c/dF_k``.
+
+    The target is the channel-first map behind the encoder's final norm: MONAI's blocks are channels-last, on which
+    Grad-CAM is silently wrong, and the first norm of the last block gives background-heavy maps
+    (frgfm/torch-cam#412).
+
+    Args:
+        network: a classifier with ``encoder.features``; its state is left in evaluation mode.
+        target_class: index of the logit that is explained; None: each image's predicted class.
+    """
+
+    def __init__(self, network: nn.Module, *, target_class: int | None = 1) -> None:
+        self.network = network
+        self.target_class = target_class
+        # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is.
+        self.cam = GradCAM(network, target_layers="encoder.features", postprocessing=lambda cam: cam)
+
+    def __call__(self, images: Tensor) -> Tensor:
+        """Maps ``(B, H, W)`` >= 0 for images ``(B, 2, H, W)``."""
+        with torch.enable_grad():
+            inputs = images.detach().requires_grad_()  # so that a frozen network can be explained too
+            if self.target_class is not None:
+                return self._explain(inputs, self.target_class)
+            with torch.no_grad():
+                predicted = self.network(inputs).argmax(dim=1)
+            maps = images.new_zeros(images.shape[0], *images.shape[2:])
+            for index in predicted.unique().tolist():
+                chosen = predicted == index
+                maps[chosen] = self._explain(inputs[chosen], index)
+            return maps
+
+    def _explain(self, inputs: Tensor, index: int) -> Tensor:
+        # One class for the whole batch: MONAI sums that logit over the images, which do not mix, so that each
+        # image gets its own gradient.
+        return torch.as_tensor(self.cam(inputs, class_idx=index))[:, 0].detach()

@@ -1,0 +1,123 @@
+"""The handler that explains every image an evaluator sees: maps, figures and measures."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import torch
+from ignite.engine import Events
+from monai.engines import Workflow
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ...networks import MammogramClassifier
+from ..handlers import write_table
+from ..metrics import explanation_measures
+from .attention import attention_maps
+from .figure import case_figure
+from .gradcam import SwinGradCAM
+from .lesion import lesion_region
+
+Maps = Mapping[str, NDArray[np.float32]]
+
+
+class ExplanationWriter:
+    """Explain a classifier's images: ``explanations.csv``, ``figures/`` and ``maps/`` in a run folder.
+
+    Every measure in the table stands beside its chance level. Maps are kept as compressed arrays on the network's
+    grid, with the matrix that takes them back to original pixels.
+
+    Args:
+        directory: the run folder.
+        network: the classifier, with ``encoder``.
+        records: of the images by ``image_id``.
+        root: folder that the records' paths are relative to.
+        target_class: the logit that is explained; None: the predicted class.
+        figures: how many images get a figure; those with a known lesion come first.
+    """
+
+    def __init__(
+        self,
+        directory: str | Path,
+        *,
+        network: MammogramClassifier,
+        records: Sequence[Mapping[str, Any]],
+        root: str | Path,
+        target_class: int | None = 1,
+        figures: int = 24,
+    ) -> None:
+        self.directory = Path(directory)
+        self.network = network
+        self.records = {record["image_id"]: record for record in records}
+        self.root = Path(root)
+        self.target_class = target_class
+        self.cam = SwinGradCAM(network, target_class=target_class)
+        with_lesion = [r["image_id"] for r in records if r.get("roi_masks") or r.get("boxes")]
+        others = [r["image_id"] for r in records if r["image_id"] not in set(with_lesion)]
+        self.drawn = set((with_lesion + others)[:figures])
+        self.rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with the evaluator ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.rows.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.explain)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def explain(self, engine: Workflow) -> None:
+        """Explain the images of one decollated batch."""
+        batch, output = engine.state.batch, engine.state.output
+        images = torch.stack([item["image"] for item in output]).to(engine.state.device)
+        logits = torch.stack([item["pred"] for item in output])
+        maps = self.maps(images)
+        regions = [self._region(item, images.shape[2:]) for item in batch]
+        lesions = np.stack([np.zeros(images.shape[2:], bool) if r is None else r for r in regions])
+        breast = images[:, 1].cpu().numpy()
+        measures = {name: explanation_measures(values, breast, lesions) for name, values in maps.items()}
+        for index, item in enumerate(batch):
+            record = self.records[item["image_id"]]
+            row = {
+                "image_id": record["image_id"],
+                "patient_id": record["patient_id"],
+                "label": int(item["label"][0]),
+                "probability": float(logits[index, :2].softmax(dim=0)[1]),
+            }
+            for name, values in measures.items():
+                self.rows.append(row | {"map": name} | {key: float(value[index]) for key, value in values.items()})
+            if record["image_id"] in self.drawn:
+                case = {name: values[index] for name, values in maps.items()}
+                self._draw(row, images[index].cpu().numpy(), case, regions[index], item["to_original"])
+
+    def maps(self, images: Tensor) -> dict[str, NDArray[np.float32]]:
+        """All explanations ``(B, H, W)`` of images ``(B, 2, H, W)``, by name."""
+        self.network.eval()
+        maps = attention_maps(self.network, images, target_class=1 if self.target_class is None else self.target_class)
+        maps["gradcam"] = self.cam(images)
+        return {name: values.float().cpu().numpy() for name, values in maps.items()}
+
+    def write(self, engine: Workflow) -> None:
+        """Write the table."""
+        write_table(pd.DataFrame(self.rows), self.directory / "explanations.csv")
+
+    def _region(self, item: Mapping[str, Any], size: Sequence[int]) -> NDArray[np.bool_] | None:
+        record = self.records[item["image_id"]]
+        return lesion_region(record, self.root, np.asarray(item["to_original"]), size)
+
+    def _draw(
+        self,
+        row: Mapping[str, Any],
+        image: NDArray[np.float32],
+        maps: Maps,
+        roi: NDArray[np.bool_] | None,
+        matrix: Tensor,
+    ) -> None:
+        name = row["image_id"]
+        truth = {0: "benign", 1: "malignant"}.get(row["label"], "unknown")
+        title = f"{name}: labelled {truth}, probability of malignancy {row['probability']:.2f} (uncalibrated)"
+        case_figure(image[0], image[1], maps, self.directory / "figures" / f"{name}.png", title=title, roi=roi)
+        (self.directory / "maps").mkdir(parents=True, exist_ok=True)
+        arrays: dict[str, Any] = {key: value.astype(np.float16) for key, value in maps.items()}
+        np.savez_compressed(self.directory / "maps" / f"{name}.npz", to_original=np.asarray(matrix), **arrays)

@@ -1,0 +1,211 @@
+"""Handlers that fill a run folder: history, masked-input pictures, predictions."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import ignite.distributed as idist
+import pandas as pd
+import PIL.Image
+import torch
+from ignite.engine import Events
+from ignite.handlers import ProgressBar as IgniteProgressBar
+from monai.engines import Trainer, Workflow
+from monai.transforms import Randomizable
+from monai.utils import set_determinism
+from torch import Tensor
+
+PREDICTION_COLUMNS = (
+    "image_id", "patient_id", "laterality", "view", "dataset", "split", "density", "abnormality", "birads",
+)  # fmt: skip
+
+
+class SeedEpoch:
+    """Seed every generator at the start of each epoch from ``seed`` and the epoch's number.
+
+    A run that was interrupted and resumed then equals one that was not (with ``num_workers`` 0 exactly; with
+    workers, MONAI seeds them from torch's generator, which is seeded here).
+    """
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, self)
+
+    def __call__(self, engine: Workflow) -> None:
+        set_determinism(self.seed + engine.state.epoch)
+        dataset = engine.state.dataloader.dataset
+        transform = getattr(dataset, "transform", None)
+        if isinstance(transform, Randomizable):
+            transform.set_random_state(self.seed + engine.state.epoch)
+
+
+class HistoryWriter:
+    """Write ``history.json`` after every epoch: mean training loss with its parts, and the validation metrics.
+
+    Args:
+        path: the file, rewritten atomically; on resume its rows up to the resumed epoch are kept.
+        objective: a loss with a mapping ``parts`` of its last terms, such as
+            :class:`mammo.networks.losses.PretrainingObjective`.
+        evaluator: the evaluator whose metrics are recorded.
+    """
+
+    def __init__(self, path: str | Path, *, objective: Any = None, evaluator: Any = None) -> None:
+        self.path = Path(path)
+        self.objective = objective
+        self.evaluator = evaluator
+        self.rows: dict[str, list[dict[str, float]]] = {"train": [], "validation": []}
+        self.sums: dict[str, Any] = {}
+        self.steps = 0
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with the trainer ``engine``; list it after the validation handler."""
+        engine.add_event_handler(Events.STARTED, self.start)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def start(self, engine: Workflow) -> None:
+        """Keep what an interrupted run had written."""
+        if engine.state.epoch > 0 and self.path.is_file():
+            stored = json.loads(self.path.read_text())
+            for name, rows in self.rows.items():
+                rows[:] = [row for row in stored.get(name, []) if row["epoch"] <= engine.state.epoch]
+
+    def add(self, engine: Workflow) -> None:
+        """Add one step's loss and its parts."""
+        output = engine.state.output
+        terms = {"loss": output["loss"], **(getattr(self.objective, "parts", None) or {})}
+        for name, value in terms.items():
+            # Added as tensors: turning each into a number here would make the GPU wait at every step.
+            self.sums[name] = self.sums.get(name, 0.0) + (value.detach() if isinstance(value, Tensor) else value)
+        self.steps += 1
+
+    def write(self, engine: Workflow) -> None:
+        """Append the finished epoch and rewrite the file."""
+        place = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
+        self.rows["train"].append(place | {k: float(v) / self.steps for k, v in self.sums.items()})
+        if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
+            metrics = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
+            self.rows["validation"].append({"epoch": engine.state.epoch} | metrics)
+        self.sums.clear()
+        self.steps = 0
+        if idist.get_rank() == 0:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            temporary = self.path.with_suffix(".tmp")
+            temporary.write_text(json.dumps(self.rows, indent=1))
+            os.replace(temporary, self.path)
+
+
+class PredictionWriter:
+    """Collect an evaluator's probabilities and write ``predictions.csv``, one row an image.
+
+    Args:
+        path: the file to write.
+        tasks: class count of each task in the order of the logits; the first one is written.
+        records: the records of the images by ``image_id``; what they know of an image goes beside its score.
+        columns: the fields of a record that are written.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tasks: Mapping[str, int],
+        records: Sequence[Mapping[str, Any]],
+        columns: Sequence[str] = PREDICTION_COLUMNS,
+    ) -> None:
+        self.path = Path(path)
+        self.classes = next(iter(tasks.values()))
+        self.records = {record["image_id"]: record for record in records}
+        self.columns = tuple(columns)
+        self.rows: list[dict[str, Any]] = []
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with the evaluator ``engine``."""
+        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.rows.clear())
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def add(self, engine: Workflow) -> None:
+        """Add the images of one decollated batch."""
+        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
+            record = self.records[item["image_id"]]
+            row = {name: record.get(name) for name in self.columns}
+            scores = output["pred"][: self.classes].softmax(dim=0)
+            row["label"] = int(item["label"][0])
+            if self.classes == 2:
+                row["probability"] = float(scores[1])
+            else:
+                row |= {f"probability_{k}": float(score) for k, score in enumerate(scores)}
+            self.rows.append(row)
+
+    def write(self, engine: Workflow) -> None:
+        """Gather the rows of all processes and write the table."""
+        rows = self.rows
+        if idist.get_world_size() > 1:
+            gathered: list[Any] = [None] * idist.get_world_size()
+            torch.distributed.all_gather_object(gathered, self.rows)
+            rows = [row for part in gathered for row in part]
+        if idist.get_rank() == 0:
+            write_table(pd.DataFrame(rows).drop_duplicates("image_id"), self.path)
+
+
+def write_table(table: pd.DataFrame, path: Path) -> None:
+    """Write a CSV file in one move, so that no reader meets half of it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(".tmp")
+    table.to_csv(temporary, index=False)
+    os.replace(temporary, path)
+
+
+class ReconstructionPictures:
+    """Write one picture an epoch: image, masked input and reconstruction of the first validation images.
+
+    Args:
+        directory: receives ``reconstruction_epoch_001.png`` and so on.
+        images: how many images are shown.
+    """
+
+    def __init__(self, directory: str | Path, *, images: int = 4) -> None:
+        self.directory = Path(directory)
+        self.images = images
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with the validation ``engine``, which must not decollate its output."""
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self)
+
+    def __call__(self, engine: Workflow) -> None:
+        if idist.get_rank() != 0 or (engine.state.iteration - 1) % engine.state.epoch_length:
+            return
+        target = engine.state.output["label"][: self.images].float().cpu()  # (B, 3, H, W): image, mask, hidden
+        picture = engine.state.output["pred"][: self.images, 0].float().cpu().clamp(0, 1)
+        image, hidden = target[:, 0], target[:, 2]
+        rows = [torch.cat(list(row), dim=1) for row in (image, image * (1 - hidden), picture)]
+        self.directory.mkdir(parents=True, exist_ok=True)
+        grid = (torch.cat(rows) * 255).round().to(torch.uint8).numpy()
+        PIL.Image.fromarray(grid).save(self.directory / f"reconstruction_epoch_{engine.state.epoch:03d}.png")
+
+
+class ProgressBar:
+    """Ignite's progress bar on a terminal, on the first process only; silent where output is a file.
+
+    Args:
+        name: shown before the bar.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with ``engine``; a trainer's bar shows its loss."""
+        if idist.get_rank() == 0 and sys.stderr.isatty():
+            bar = IgniteProgressBar(desc=self.name)
+            trains = isinstance(engine, Trainer)
+            bar.attach(engine, output_transform=(lambda output: {"loss": float(output["loss"])}) if trains else None)

@@ -1,0 +1,156 @@
+"""Is one model better than another? Paired differences on the same patients, over several seeds too."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .delong import delong
+from .discrimination import check_two_classes
+from .explanation_summary import check_explanations
+from .intervals import Statistic, bootstrap, bootstrap_all, difference
+from .predictions import check_predictions, labelled, patient_keys
+from .weighted import weighted_auc, weighted_mean
+
+
+def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
+    """Compare two models by AUC per image on the same test images.
+
+    Args:
+        a: test predictions of the first model.
+        b: those of the second: the same labelled images, in any order.
+        draws: patient-bootstrap draws, the same for both models.
+        seed: of the draws.
+
+    Returns:
+        JSON-safe: ``auc_a``, ``auc_b`` and ``difference`` (a - b) as intervals, ``delong`` with the p value
+            for
+        clustered images and ``independent_p_value``, which takes images of one patient as independent.
+
+    Raises:
+        ValueError: the images or their labels differ, or a class is absent.
+    """
+    first, second = _paired(labelled(check_predictions(a, "first")), labelled(check_predictions(b, "second")))
+    labels, patients = first["label"].to_numpy(), patient_keys(first)
+    scores = first["probability"].to_numpy(), second["probability"].to_numpy()
+    check_two_classes(labels, scores[0])
+    auc_a, auc_b = (weighted_auc(labels, values) for values in scores)
+    statistics = {"auc_a": auc_a, "auc_b": auc_b, "difference": difference(auc_a, auc_b)}
+    intervals = bootstrap_all(statistics, patients, draws=draws, seed=seed)
+    return {
+        "images": len(first),
+        "patients": int(np.unique(patients).size),
+        **{name: interval.as_dict() for name, interval in intervals.items()},
+        "delong": _delong(labels, *scores, patients),
+    }
+
+
+def compare_seeds(
+    a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame], *, draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Compare two recipes that were each trained with several seeds, by mean AUC over seeds.
+
+    Each draw resamples the patients, the same for all runs, and the seeds of either side, so that the
+    interval holds the luck of training as well as that of sampling. With one seed a side it equals
+    :func:`compare`.
+
+    Raises:
+        ValueError: a side is empty, the runs' images or labels differ, or a class is absent.
+    """
+    if not a or not b:
+        raise ValueError("each side needs the predictions of at least one seed")
+    runs = [labelled(check_predictions(frame, "a run")) for frame in (*a, *b)]
+    paired = [_paired(runs[0], run)[1] for run in runs]
+    labels, patients = paired[0]["label"].to_numpy(), patient_keys(paired[0])
+    check_two_classes(labels, paired[0]["probability"])
+    statistics = [weighted_auc(labels, run["probability"]) for run in paired]
+    sides = statistics[: len(a)], statistics[len(a) :]
+    generator = np.random.default_rng(seed + 1)  # apart from the patients' draws
+    interval = bootstrap(
+        difference(*(_over_seeds(side, generator) for side in sides)), patients, draws=draws, seed=seed
+    )
+    means = [float(np.mean([one(np.ones((1, labels.size)))[0] for one in side])) for side in sides]
+    return {
+        "auc_a": means[0],
+        "auc_b": means[1],
+        "difference": interval.as_dict(),
+        "seeds_a": len(a),
+        "seeds_b": len(b),
+    }
+
+
+def compare_explanations(
+    a: pd.DataFrame, b: pd.DataFrame, measure: str = "background_ratio", *, draws: int = 2000, seed: int = 0
+) -> dict[str, Any]:
+    """Paired difference (a - b) of one explanation measure, per kind of map, on images that both have.
+
+    Args:
+        a: rows of the first model's ``explanations.csv``.
+        b: those of the second.
+        measure: column to compare.
+        draws: patient-bootstrap draws.
+        seed: of the draws.
+
+    Returns:
+        ``{map: {"images", "left_out", "difference": interval}}``; ``left_out`` counts images that one side
+            lacks or
+        on which the measure is undefined for one of them.
+
+    Raises:
+        ValueError: a column is missing, or the two share no image and map.
+    """
+    for frame, where in ((a, "first"), (b, "second")):
+        check_explanations(frame, where)
+        if measure not in frame:
+            raise ValueError(f"{where}: column {measure} is missing")
+    keys = [name for name in ("dataset", "patient_id", "image_id", "map") if name in a and name in b]
+    both = a[[*keys, measure]].merge(b[[*keys, measure]], on=keys, how="outer", suffixes=("_a", "_b"))
+    both["gap"] = both[f"{measure}_a"] - both[f"{measure}_b"]
+    if both["gap"].isna().all():
+        raise ValueError(f"no image and map has {measure} on both sides")
+    return {str(kind): _gap(rows, draws, seed) for kind, rows in both.groupby("map", sort=True)}
+
+
+def _gap(rows: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:
+    interval = bootstrap(weighted_mean(rows["gap"]), patient_keys(rows), draws=draws, seed=seed)
+    missing = int(rows["gap"].isna().sum())
+    return {"images": len(rows) - missing, "left_out": missing, "difference": interval.as_dict()}
+
+
+def _over_seeds(statistics: Sequence[Statistic], generator: np.random.Generator) -> Statistic:
+    """Mean over seeds drawn anew for each draw of patients; the plain mean where all weights are one."""
+
+    def statistic(weights: np.ndarray) -> np.ndarray:
+        values = np.stack([one(weights) for one in statistics], axis=1)  # (D, seeds)
+        if (weights == 1).all():
+            return values.mean(axis=1)
+        drawn = generator.integers(len(statistics), size=values.shape)
+        return np.take_along_axis(values, drawn, axis=1).mean(axis=1)
+
+    return statistic
+
+
+def _paired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables in the order of the first, row by row the same image."""
+    keys = [name for name in ("dataset", "patient_id", "image_id") if name in a and name in b]
+    first, second = (frame.set_index(keys).sort_index() for frame in (a, b))
+    if not first.index.equals(second.index):
+        alone = first.index.symmetric_difference(second.index)
+        raise ValueError(f"the two tables differ in {len(alone)} images, {alone[0]!r} for one: compare like with like")
+    if not (first["label"] == second["label"]).all():
+        image = first.index[(first["label"] != second["label"]).to_numpy()][0]
+        raise ValueError(f"the two tables give image {image!r} different labels")
+    return first.reset_index(), second.reset_index()
+
+
+def _delong(labels: np.ndarray, a: np.ndarray, b: np.ndarray, patients: np.ndarray) -> dict[str, Any]:
+    clusters = [np.unique(patients[labels == value]).size for value in (0, 1)]
+    if min(clusters) < 2:
+        return {"p_value": None, "independent_p_value": None, "reason": "fewer than two patients of a class"}
+    clustered, independent = delong(labels, a, b, patients), delong(labels, a, b)
+    return {
+        "p_value": clustered.p_value,
+        "standard_error": clustered.standard_error,
+        "independent_p_value": independent.p_value,
+    }

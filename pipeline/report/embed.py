@@ -1,0 +1,43 @@
+"""Pictures as data URIs, so that a report is one file."""
+
+import base64
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image, UnidentifiedImageError
+
+from .inputs import ReportError
+
+MAX_WIDTH_PX = 1600
+"""Wider pictures are made smaller: a report is read on a screen or on paper."""
+
+
+def embed_figure(figure: Figure) -> str:
+    """A drawn figure as an SVG data URI: sharp at any size."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    return _data_uri("image/svg+xml", buffer.getvalue())
+
+
+def embed_png(path: Path) -> str:
+    """A PNG file as a data URI, decoded and encoded anew, so that nothing but pixels gets into the report.
+
+    Raises:
+        ReportError: the file is no readable PNG.
+    """
+    try:
+        with Image.open(path, formats=("PNG",)) as image:
+            pixels = image.convert("RGB")
+    except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
+        raise ReportError(f"{path}: not a readable PNG picture ({error})") from error
+    if pixels.width > MAX_WIDTH_PX:
+        height = max(1, round(pixels.height * MAX_WIDTH_PX / pixels.width))
+        pixels = pixels.resize((MAX_WIDTH_PX, height), Image.Resampling.LANCZOS)
+    buffer = io.BytesIO()
+    pixels.save(buffer, format="PNG", optimize=True)
+    return _data_uri("image/png", buffer.getvalue())
+
+
+def _data_uri(kind: str, content: bytes) -> str:
+    return f"data:{kind};base64,{base64.b64encode(content).decode('ascii')}"

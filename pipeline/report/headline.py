@@ -1,0 +1,85 @@
+"""The first thing a reader sees: what was measured, on whom, how sure, and what it may be used for."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ..metrics import RESEARCH_USE
+from .blocks import Block, Section, Text, Tile, Tiles, Tone
+from .explanation_section import reading
+from .inputs import Run
+from .result_section import Pair
+from .wording import MINUS, UNKNOWN, name_of, plural
+
+
+def headline_section(
+    runs: Sequence[Run], pairs: Sequence[Pair], summary: Mapping[str, Any] | None, notes: Sequence[str]
+) -> Section:
+    """The statement of use and notes, what was measured, and tiles of the main figures."""
+    evaluated = [run for run in runs if run.metrics is not None]
+    blocks: list[Block] = [Text(RESEARCH_USE, Tone.WARNING)]
+    blocks += [Text(note, Tone.NOTE) for note in notes]
+    if evaluated:
+        blocks += [Text(_measured(evaluated[0])), Text(_calibrated(evaluated[0]))]
+    tiles = [_auc_tile(run) for run in evaluated] + _pair_tiles(pairs), _explanation_tiles(summary)
+    blocks += [Tiles(row) for row in tiles if row]
+    if not evaluated:
+        blocks.append(
+            Text("Missing: no classifier of this report was evaluated, so no accuracy is told.", Tone.MISSING)
+        )
+    return Section("Summary", blocks)
+
+
+def _measured(run: Run) -> str:
+    counts = (run.metrics or {})["counts"]
+    overlap = counts["patients_in_test_and_validation"]
+    extra = f" {plural(overlap, 'patient')} in test and validation both." if overlap else ""
+    if counts["unlabelled"]:
+        extra += f" {plural(counts['unlabelled'], 'image')} without a label left out."
+    return (
+        f"Measured: telling malignant from benign on {plural(counts['images'], 'test image')} of "
+        f"{plural(counts['patients'], 'patient')} ({counts['positive']:,} malignant, {counts['negative']:,} benign), "
+        "with thresholds and temperature taken from validation patients only." + extra
+    )
+
+
+def _calibrated(run: Run) -> str:
+    calibration = (run.metrics or {})["calibration"]
+    if calibration.get("temperature") is None:
+        return f"Probabilities are not calibrated ({calibration.get('reason', 'no temperature')})."
+    before, after = (calibration[key]["ece_mass"]["value"] for key in ("before", "after"))
+    return (
+        "Probabilities in predictions and case figures are as the models give them, not calibrated. A temperature "
+        f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the calibration error of "
+        f"{run.name} from {before:.3f} to {after:.3f} on test patients."
+    )
+
+
+def _auc_tile(run: Run) -> Tile:
+    auc = (run.metrics or {})["levels"]["image"]["auc"]
+    if auc["value"] is None:
+        return Tile(f"AUC, {run.name}", UNKNOWN, auc.get("reason", ""))
+    bounds = "no interval" if auc["low"] is None else f"95 % interval {auc['low']:.3f} to {auc['high']:.3f}"
+    return Tile(f"AUC, {run.name}", f"{auc['value']:.3f}", f"{bounds}; chance 0.5")
+
+
+def _pair_tiles(pairs: Sequence[Pair]) -> list[Tile]:
+    """The first paired difference that could be told."""
+    told = [pair for pair in pairs if pair.result is not None]
+    if not told or told[0].result is None:
+        return []
+    gap = told[0].result["difference"]
+    bounds = "no interval" if gap["low"] is None else f"95 % interval {gap['low']:+.3f} to {gap['high']:+.3f}"
+    return [Tile(f"AUC, {told[0].a} {MINUS} {told[0].b}", f"{gap['value']:+.3f}", f"{bounds}: {told[0].reading}")]
+
+
+def _explanation_tiles(summary: Mapping[str, Any] | None) -> list[Tile]:
+    """The share outside the breast, of every kind of map."""
+    tiles = []
+    for kind, content in (summary or {"maps": {}})["maps"].items():
+        measure = content["measures"]["background_ratio"]
+        mean, chance = measure["mean"]["value"], measure["chance"]["background_chance"]
+        if mean is None or chance is None:
+            continue
+        detail = f"chance {chance:.3f}: {reading('background_ratio', measure['above_chance'])}"
+        tiles.append(Tile(f"Outside the breast, {name_of(kind)}", f"{mean:.3f}", detail))
+    return tiles

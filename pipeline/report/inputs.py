@@ -1,0 +1,168 @@
+"""The files of run folders, read with one clear error each."""
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from ..metrics import read_predictions
+
+HISTORY_KEYS = ("train", "validation")
+METRICS_KEYS = (
+    *(f"counts.{key}" for key in ("images", "patients", "positive", "negative", "unlabelled")),
+    "counts.patients_in_test_and_validation",
+    *(f"levels.image.{name}.{key}" for name in ("auc", "average_precision") for key in ("value", "low", "high")),
+    "sensitivity_at_specificity",
+    "threshold.youden.value",
+    "calibration.temperature",
+    "calibration.before.reliability",
+    "calibration.before.ece_mass.value",
+    "subgroups",
+)
+
+
+class ReportError(ValueError):
+    """An input of the report that is not there or cannot be read."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a run folder holds; ``None`` for a file that is not there.
+
+    ``predictions.csv`` and ``metrics.json`` may also lie in its folder ``test``, where an evaluation of its
+    own puts them.
+    """
+
+    name: str
+    folder: Path
+    history: dict[str, list[dict[str, Any]]] | None
+    predictions: pd.DataFrame | None
+    metrics: dict[str, Any] | None
+    configuration: str | None
+    environment: dict[str, Any] | None
+    quarantine: pd.DataFrame | None
+
+    @property
+    def test(self) -> pd.DataFrame | None:
+        """The labelled test rows; all rows of a table that names no split."""
+        if self.predictions is None:
+            return None
+        rows = self.predictions
+        rows = rows[rows["split"] == "test"] if "split" in rows else rows
+        return rows[rows["label"] >= 0]
+
+
+def read_run(name: str, folder: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        ReportError: the folder does not exist, or a file in it cannot be read; the message names it.
+    """
+    if not folder.is_dir():
+        raise ReportError(f"{folder}: there is no such run folder (given for {name!r})")
+    predictions = _find(folder, "predictions.csv")
+    metrics = _find(folder, "metrics.json")
+    quarantine = _find(folder, "quarantine.csv")
+    configuration = _find(folder, "config.yaml")
+    environment = _find(folder, "environment.json")
+    return Run(
+        name=name,
+        folder=folder,
+        history=read_history(folder / "history.json"),
+        predictions=None if predictions is None else read_predictions(predictions),
+        metrics=None if metrics is None else read_metrics(metrics),
+        configuration=None if configuration is None else read_configuration(configuration),
+        environment=None if environment is None else read_object(environment),
+        quarantine=None if quarantine is None else read_quarantine(quarantine),
+    )
+
+
+def read_text(path: Path) -> str:
+    """A UTF-8 text file. Raises ReportError naming the file."""
+    try:
+        return path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise ReportError(f"{path}: cannot be read as text ({error})") from error
+
+
+def read_object(path: Path) -> dict[str, Any]:
+    """A JSON object. Raises ReportError naming the file."""
+    try:
+        content = json.loads(read_text(path))
+    except json.JSONDecodeError as error:
+        raise ReportError(f"{path}: not valid JSON ({error}); the run that wrote it may have been cut off") from error
+    if not isinstance(content, dict):
+        raise ReportError(f"{path}: expected a JSON object, found a {type(content).__name__}")
+    return content
+
+
+def read_configuration(path: Path) -> str:
+    """A YAML file as its text, once it is known to be YAML. Raises ReportError naming the file."""
+    text = read_text(path)
+    try:
+        yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ReportError(f"{path}: not valid YAML ({error})") from error
+    return text
+
+
+def read_history(path: Path) -> dict[str, list[dict[str, Any]]] | None:
+    """``history.json``, its rows in order; ``None`` where there is no such file.
+
+    Raises:
+        ReportError: it is not ``{"train": [...], "validation": [...]}`` with an ``epoch`` and numbers in
+            each row.
+    """
+    if not path.is_file():
+        return None
+    content = read_object(path)
+    history = {key: content.get(key, []) for key in HISTORY_KEYS}
+    for key, rows in history.items():
+        sound = isinstance(rows, list) and all(isinstance(row, dict) and "epoch" in row for row in rows)
+        if not sound or not all(_is_number(value) for row in rows for value in row.values()):
+            raise ReportError(f"{path}: {key!r} must be a list of objects with an epoch and numbers")
+    return history
+
+
+def read_quarantine(path: Path) -> pd.DataFrame:
+    """``quarantine.csv``: the images set aside, each with its reason. Raises ReportError naming the file."""
+    try:
+        frame = pd.read_csv(path, dtype="string", encoding="utf-8")
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise ReportError(f"{path}: not a readable table of quarantined images ({error})") from error
+    if not {"image_id", "reason"} <= set(frame.columns):
+        raise ReportError(f"{path}: columns image_id and reason are needed, found {', '.join(frame.columns)}")
+    return frame
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """``metrics.json`` of :func:`~mammo.pipeline.metrics.evaluate_predictions`.
+
+    Raises:
+        ReportError: something that the report tells is not in it; the message names the file and the key.
+    """
+    metrics = read_object(path)
+    for dotted in METRICS_KEYS:
+        value: Any = metrics
+        for key in dotted.split("."):
+            if not isinstance(value, dict) or key not in value:
+                raise ReportError(f"{path}: {dotted} is missing; evaluate the run again")
+            value = value[key]
+    return metrics
+
+
+def _find(folder: Path, name: str) -> Path | None:
+    return next((path for path in (folder / name, folder / "test" / name) if path.is_file()), None)
+
+
+def _is_number(value: Any) -> bool:
+    return value is None or (isinstance(value, (int, float)) and not isinstance(value, bool))
+
+
+def finite(value: Any) -> float:
+    """The value as a float, NaN for anything that cannot be drawn."""
+    return float(value) if value is not None and math.isfinite(value) else math.nan

@@ -1,0 +1,22 @@
+"""Shared fixtures: every test starts from the same random state; real data is opt-in."""
+
+import os
+from pathlib import Path
+
+import pytest
+from monai.utils import set_determinism
+
+
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """Seed python, numpy, torch and MONAI before each test."""
+    set_determinism(seed=0)
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real mammograms named by MAMMO_REAL_DATA; the test is skipped where it is unset."""
+    root = os.environ.get("MAMMO_REAL_DATA", "")
+    if not Path(root, "manifest.csv").is_file():
+        pytest.skip("MAMMO_REAL_DATA is not set to the folder of real mammograms")
+    return Path(root)

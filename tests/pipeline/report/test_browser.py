@@ -1,0 +1,59 @@
+"""The report in a real browser; skipped where Chromium is not installed."""
+
+import json
+import shutil
+
+import pytest
+from mammo.pipeline.report import write_report
+
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
+DRIVER = shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed")
+
+
+@pytest.fixture(scope="module")
+def browser(fake_runs, tmp_path_factory):
+    webdriver = pytest.importorskip("selenium.webdriver")
+    home = tmp_path_factory.mktemp("browser")
+    options = webdriver.ChromeOptions()
+    options.binary_location = CHROMIUM
+    switches = ["headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"]
+    switches += ["disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={home}"]
+    for switch in switches:
+        options.add_argument(f"--{switch}")
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    try:
+        driver.get(write_report(home / "report.html", **fake_runs.arguments()).as_uri())
+        yield driver
+    finally:
+        driver.quit()
+
+
+def test_the_page_asks_for_nothing_and_complains_of_nothing(browser):
+    messages = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
+    asked = [m["params"]["request"]["url"] for m in messages if m["method"] == "Network.requestWillBeSent"]
+    assert any(url.endswith("report.html") for url in asked)
+    assert [url for url in asked if not url.startswith(("file:", "data:"))] == []
+    assert len([url for url in asked if url.startswith("file:")]) == 1
+    assert browser.get_log("browser") == []
+
+
+def test_every_picture_is_drawn(browser):
+    widths = browser.execute_script("return [...document.images].map(image => image.complete && image.naturalWidth)")
+    assert len(widths) > 18
+    assert min(widths) > 0
+
+
+@pytest.mark.parametrize("width", [1100, 400])
+def test_the_page_never_scrolls_sideways(browser, width):
+    size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
+    browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
+    root = "document.documentElement"
+    assert browser.execute_script(f"return {root}.clientWidth") == width
+    assert browser.execute_script(f"return {root}.scrollWidth") <= width
+
+
+def test_folded_configuration_opens_without_script(browser):
+    browser.execute_script("document.querySelector('details > summary').click()")
+    assert "image_size" in browser.execute_script("return document.querySelector('details[open] pre').innerText")

@@ -1,0 +1,41 @@
+"""Pixels to pixels: reading, finding, orienting, cropping, resizing and hiding parts of mammograms."""
+
+from .block_masking import BlockMasking
+from .breast_mask import BreastMask, BreastMaskd
+from .clahe import CLAHE, CLAHEd
+from .crop import CropToBreast, CropToBreastd
+from .dicom import Backend, LoadMammogramd, MammogramReader
+from .errors import MammogramError, ReadFailure
+from .geometry import RecordGeometryd, to_grid_box, to_original_box
+from .laterality import ChestWallLeft, ChestWallLeftd
+from .prepare import PrepareMammogramd
+from .resize import ResizeMammogram, ResizeMammogramd, ResizeMode
+from .segmentation import MaskQuality
+from .view import Laterality, View
+
+__all__ = [
+    "CLAHE",
+    "Backend",
+    "BlockMasking",
+    "BreastMask",
+    "BreastMaskd",
+    "CLAHEd",
+    "ChestWallLeft",
+    "ChestWallLeftd",
+    "CropToBreast",
+    "CropToBreastd",
+    "Laterality",
+    "LoadMammogramd",
+    "MammogramError",
+    "MammogramReader",
+    "MaskQuality",
+    "PrepareMammogramd",
+    "ReadFailure",
+    "RecordGeometryd",
+    "ResizeMammogram",
+    "ResizeMammogramd",
+    "ResizeMode",
+    "View",
+    "to_grid_box",
+    "to_original_box",
+]

@@ -1,0 +1,43 @@
+"""The one error that reading a mammogram raises, with a code that a run can count."""
+
+from os import PathLike, fspath
+
+from monai.utils import StrEnum
+
+__all__ = ["MammogramError", "ReadFailure"]
+
+
+class ReadFailure(StrEnum):
+    """Why a file cannot be used; the values are the ``reason`` of :class:`MammogramError`."""
+
+    MISSING = "missing"
+    NOT_AN_IMAGE = "not_an_image"
+    NOT_A_MAMMOGRAM = "not_a_mammogram"
+    TRUNCATED = "truncated"
+    UNDECODABLE = "undecodable"
+    UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
+    UNSUPPORTED_PIXEL_FORMAT = "unsupported_pixel_format"
+    INVALID_VOI = "invalid_voi"
+    MULTI_FRAME = "multi_frame"
+    TOO_LARGE = "too_large"
+    ALL_ZERO = "all_zero"
+
+
+class MammogramError(ValueError):
+    """A file that cannot be used as a mammogram.
+
+    Args:
+        path: the file.
+        reason: one of :class:`ReadFailure`, for quarantine lists and counts.
+        message: what was found, what was expected and the way out.
+    """
+
+    def __init__(self, path: str | PathLike[str], reason: str, message: str) -> None:
+        # All three go to `args`, so that the error survives pickling between worker processes.
+        super().__init__(fspath(path), str(reason), message)
+        self.path: str = fspath(path)
+        self.reason: str = str(reason)
+        self.message = message
+
+    def __str__(self) -> str:
+        return f"{self.path}: {self.message} [{self.reason}]"

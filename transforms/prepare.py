@@ -1,0 +1,142 @@
+"""The standard chain as one step, for pictures of which only a small copy is wanted."""
+
+from collections.abc import Hashable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from monai.config import KeysCollection
+from monai.data import MetaTensor
+from monai.transforms import InvertibleTransform, MapTransform
+
+from .crop import CropToBreast
+from .dicom import Backend, MammogramReader, fill_view
+from .geometry import RecordGeometryd
+from .laterality import ChestWallLeft, wall_is_right
+from .picture import Picture
+from .resample import nearest_indices, resample
+from .resize import ResizeMammogram, ResizeMode
+from .segmentation import Segmentation, reduce_rows, reduction, segment_reduced
+
+__all__ = ["PrepareMammogramd"]
+
+
+class PrepareMammogramd(MapTransform, InvertibleTransform):
+    """Read, orient, mask, crop and resize in one go: ``d[key]`` path -> ``(1, *spatial_size)``.
+
+    The result is, to the last bit, that of ``LoadMammogramd``, ``ChestWallLeftd``, ``BreastMaskd``,
+    ``CropToBreastd``, ``ResizeMammogramd`` and ``RecordGeometryd`` one after another, and carries the same
+    records for ``Invertd``. What is saved are the pictures in between: a film scan of 16 megapixels is 65 MB
+    as float32, and four of them cost more than everything else. Here values become float32 by blocks of
+    rows, inside a core's cache.
+
+    Args:
+        keys: key of the path; one.
+        mask_key: where the mask goes.
+        quality_key: where the mask's quality goes.
+        output_key: where the matrix back to original pixels goes.
+        laterality_key: key of the side, a tie-break.
+        spatial_size: rows and columns of the result.
+        mode: see :class:`~mammo.transforms.ResizeMode`.
+        margin_px: see :class:`~mammo.transforms.CropToBreast`.
+        backend: see :class:`~mammo.transforms.MammogramReader`, as for the arguments that follow.
+        voi: contrast step.
+        frame: frame of a multi-frame object.
+        bits_stored: bits in use of files that are not DICOM.
+        max_pixels: largest rows x columns that is decoded.
+        allow_missing_keys: see :class:`monai.transforms.MapTransform`.
+    """
+
+    def __init__(
+        self,
+        keys: KeysCollection = "image",
+        mask_key: str = "mask",
+        quality_key: str = "mask_quality",
+        output_key: str = "to_original",
+        laterality_key: str = "laterality",
+        *,
+        spatial_size: tuple[int, int] = (224, 224),
+        mode: str = ResizeMode.PAD,
+        margin_px: int = 8,
+        backend: str = Backend.PYDICOM,
+        voi: str | int = "auto",
+        frame: int | None = None,
+        bits_stored: int | None = None,
+        max_pixels: int = 1 << 26,
+        allow_missing_keys: bool = False,
+    ) -> None:
+        super().__init__(keys, allow_missing_keys)
+        if len(self.keys) != 1:
+            raise ValueError(f"keys={self.keys}; expected one image, since there is one mask_key")
+        self.mask_key, self.quality_key, self.laterality_key = mask_key, quality_key, laterality_key
+        self.reader = MammogramReader(backend, voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels)
+        self.side = ChestWallLeft()
+        self.cropper = CropToBreast(margin_px)
+        self.resizer = ResizeMammogram(spatial_size, mode)
+        self.geometry = RecordGeometryd(self.keys, output_key)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            picture = self.reader.read(d[key])
+            fill_view(d, picture.meta)
+            flipped, found = self._find(picture, d.get(self.laterality_key))
+            d[self.quality_key] = found.quality.value
+            window = self.cropper.with_margin(_spans(found, picture.shape), picture.shape)
+            d[key], d[self.mask_key] = self._cut(picture, found, window, flipped)
+            d = self.geometry(d)
+        return d
+
+    def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        for key in self.key_iterator(d):
+            d[key] = self.side.inverse(self.cropper.inverse(self.resizer.inverse(d[key])))
+        return d
+
+    def _find(self, picture: Picture, laterality: str | None) -> tuple[bool, Segmentation]:
+        """Decide on mirroring, and segment the picture as it will be."""
+        found = _segment(picture, mirrored=False)
+        if not wall_is_right(found.wall, laterality, picture.meta["patient_orientation"]):
+            return False, found
+        return True, _segment(picture, mirrored=True)
+
+    def _cut(
+        self, picture: Picture, found: Segmentation, window: tuple[slice, slice], flipped: bool
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        (top, bottom), (left, right) = ((part.start, part.stop) for part in window)
+        shape = bottom - top, right - left
+        inner = self.resizer.inner_size(shape)
+        out = torch.zeros(2, 1, *self.resizer.spatial_size)
+        image, mask = (part[0, : inner[0], : inner[1]].numpy() for part in out)
+        columns = slice(left, right)
+        image[:] = resample(lambda a, b: picture.rows(slice(top + a, top + b), columns, flipped), shape, inner)
+        rows = _small_indices(top, shape[0], inner[0], found.factor, found.mask.shape[0])
+        mask[:] = found.mask[rows[:, None], _small_indices(left, shape[1], inner[1], found.factor, found.mask.shape[1])]
+        # The steps are recorded on a picture of the original size that takes no memory.
+        blank = MetaTensor(torch.zeros(1).expand(1, *picture.shape), meta=self.reader.describe(picture))
+        cut = self.cropper.crop(self.side.record(blank, blank, flipped), window)
+        return self.resizer.record(cut, out[0], is_mask=False), self.resizer.record(cut, out[1], is_mask=True)
+
+
+def _segment(picture: Picture, mirrored: bool) -> Segmentation:
+    factor = reduction(picture.shape)
+    small = reduce_rows(lambda rows: picture.rows(rows, mirrored=mirrored), picture.shape, factor)
+    return segment_reduced(small, factor)
+
+
+def _spans(found: Segmentation, shape: tuple[int, int]) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Rows and columns ``(first, last)`` of the full-size mask, from the reduced one."""
+    spans = []
+    for axis, size in enumerate(shape):
+        occupied = np.flatnonzero(found.mask.any(axis=1 - axis))
+        if not occupied.size:
+            return None, None
+        # The last element of the reduced mask stands for what the division leaves over, too.
+        reaches_end = occupied[-1] == found.mask.shape[axis] - 1
+        last = size if reaches_end else (int(occupied[-1]) + 1) * found.factor
+        spans.append((int(occupied[0]) * found.factor, last))
+    return spans[0], spans[1]
+
+
+def _small_indices(start: int, old: int, new: int, factor: int, size: int) -> np.ndarray:
+    return np.minimum((start + nearest_indices(old, new)) // factor, size - 1)
