@@ -48,7 +48,9 @@ def _fill(module: nn.Module, state: State, path: Path) -> None:
     advice = "build the network with the size and tasks of the checkpoint"
     for name, tensor in expected.items():
         if name not in state:
-            raise ValueError(f"{path} is of another architecture: it holds no {name}, here {tuple(tensor.shape)}; {advice}")
+            raise ValueError(
+                f"{path} is of another architecture: it holds no {name}, here {tuple(tensor.shape)}; {advice}"
+            )
         if state[name].shape != tensor.shape:
             raise ValueError(
                 f"{path} is of another architecture: {name} is {tuple(state[name].shape)} there and "

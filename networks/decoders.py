@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
 
 from monai.networks.blocks import Convolution, UnetOutBlock, UnetrBasicBlock, UnetrUpBlock
 from torch import Tensor, nn
@@ -43,7 +45,7 @@ class PublishedDecoder(nn.Module):
             widths += _widths_to_full_resolution(widths, stride)
         self.stride = stride
         layers: list[nn.Module] = [_block(in_channels, widths[0], kernel_size=3)]
-        for before, after in zip(widths, widths[1:], strict=False):
+        for before, after in pairwise(widths):
             layers.append(_block(before, after, kernel_size=4, strides=2, is_transposed=True, output_padding=0))
         self.layers = nn.Sequential(*layers, nn.Conv2d(widths[-1], 1, kernel_size=3, padding=1))
 
@@ -107,7 +109,7 @@ def _widths_to_full_resolution(widths: Sequence[int], stride: int) -> list[int]:
     return [max(widths[-1] // 2**step, 8) for step in range(1, int(missing) + 1)]
 
 
-def _block(in_channels: int, out_channels: int, **options: int | bool) -> Convolution:
+def _block(in_channels: int, out_channels: int, **options: Any) -> Convolution:
     return Convolution(2, in_channels, out_channels, padding=1, norm="batch", act="relu", adn_ordering="NA", **options)
 
 

@@ -56,6 +56,10 @@ class SwinEncoder(nn.Module):
         patch_size: pixels along the side of a token of the first stage.
         drop_path: rate of stochastic depth of the last block; earlier ones rise linearly from 0.
         use_checkpoint: recompute the blocks in the backward pass to save memory; gradients are the same.
+        image_mean: subtracted from the image before the patch embedding.
+        image_std: the image is then divided by it. Images in [0, 1] that are not centred are learnt slowly or not
+            at all, since the norm behind the patch embedding sees little but their brightness; (0.449, 0.226) are
+            the grey values of ImageNet's.
 
     Attributes:
         out_channels: channels of the last map.
@@ -86,6 +90,8 @@ class SwinEncoder(nn.Module):
         patch_size: int = 4,
         drop_path: float = 0.0,
         use_checkpoint: bool = False,
+        image_mean: float = 0.0,
+        image_std: float = 1.0,
     ) -> None:
         super().__init__()
         layout = LAYOUTS[look_up_option(size, SwinSize)]
@@ -94,6 +100,8 @@ class SwinEncoder(nn.Module):
         )
         _check_layout(layout)
         self.in_channels = in_channels
+        self.image_mean = image_mean
+        self.image_std = image_std
         self.patch_size = patch_size
         self.stride = 8 * patch_size
         self.map_channels = tuple(layout.embed_dim * factor for factor in (1, 2, 4, 8, 8))
@@ -111,7 +119,7 @@ class SwinEncoder(nn.Module):
             spatial_dims=2,
         )
         # MONAI merges behind every stage; the published network does not behind the last one.
-        self.swin.layers4[0].downsample = None
+        self.swin.layers4[0].register_module("downsample", None)
         self.norm = nn.LayerNorm(self.out_channels)
         self.features = nn.Identity()
         self.apply(_initialise)
@@ -127,7 +135,7 @@ class SwinEncoder(nn.Module):
                 f"the encoder takes images (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
                 f"build it with in_channels={x.shape[1] if x.ndim == 4 else '...'} or select the channels"
             )
-        return self.swin.pos_drop(self.swin.patch_embed(x))
+        return self.swin.pos_drop(self.swin.patch_embed((x - self.image_mean) / self.image_std))
 
     def encode(self, tokens: Tensor) -> list[Tensor]:
         """The five maps of :meth:`forward` from the patch embedding, which is the first of them."""

@@ -36,7 +36,7 @@ class PrepareMaskedBatch:
         self.generator.manual_seed(self.seed + 7919 * (0 if self.repeat else epoch) + idist.get_rank())
 
     def attach(self, engine: Any) -> None:
-        """Follow the epochs of ``engine``; list this object among its handlers."""
+        """Follow the epochs of ``engine``."""
         from ignite.engine import Events
 
         engine.add_event_handler(Events.EPOCH_STARTED, lambda e: self.start_epoch(e.state.epoch))

@@ -67,16 +67,17 @@ class HistoryWriter:
 
     def attach(self, engine: Workflow) -> None:
         """Register with the trainer ``engine``; list it after the validation handler."""
-        engine.add_event_handler(Events.STARTED, self.start)
+        # Not at STARTED: a run that is resumed learns its epoch there.
+        engine.add_event_handler(Events.EPOCH_STARTED, self.start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
 
     def start(self, engine: Workflow) -> None:
         """Keep what an interrupted run had written."""
-        if engine.state.epoch > 0 and self.path.is_file():
+        if engine.state.epoch > 1 and not self.rows["train"] and self.path.is_file():
             stored = json.loads(self.path.read_text())
             for name, rows in self.rows.items():
-                rows[:] = [row for row in stored.get(name, []) if row["epoch"] <= engine.state.epoch]
+                rows[:] = [row for row in stored.get(name, []) if row["epoch"] < engine.state.epoch]
 
     def add(self, engine: Workflow) -> None:
         """Add one step's loss and its parts."""

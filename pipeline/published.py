@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import sys
 from collections.abc import Sequence
@@ -78,7 +79,6 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
     """
     from .bundle_run import run_bundle
     from .datasets.prepare import prepare_dataset
-    from .report.published import write_published_outputs
 
     out = arguments.output_dir
     datalist = out / "datalist.json"
@@ -117,7 +117,29 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
     if not (arguments.train_mim or arguments.train_cls or arguments.visualize):
         require(mim / "checkpoints/best.pt", "--train_mim")
         require(cls / "checkpoints/best.pt", "--train_cls")
-    write_published_outputs(out)
+    write_curves(out)
+
+
+def write_curves(out: Path) -> None:
+    """Draw ``mim_loss.png``, ``classification_loss.png`` and ``classification_accuracy.png`` from the histories."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    wanted = {
+        "mim_loss": ("mim", "train", "loss"),
+        "classification_loss": ("classifier", "train", "loss"),
+        "classification_accuracy": ("classifier", "validation", "accuracy"),
+    }
+    for name, (stage, part, quantity) in wanted.items():
+        history = out / stage / "history.json"
+        if history.is_file():
+            rows = json.loads(history.read_text())[part]
+            figure = Figure(figsize=(5, 3.4), layout="constrained")
+            axes = figure.subplots()
+            axes.plot([row["epoch"] for row in rows], [row[quantity] for row in rows], marker="o")
+            axes.set(xlabel="epoch", ylabel=quantity, title=f"{stage}: {part} {quantity}")
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            figure.savefig(out / f"{name}.png", dpi=110)
 
 
 def require(path: Path, flag: str) -> None:

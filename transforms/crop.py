@@ -31,7 +31,9 @@ class CropToBreast(InvertibleTransform):
         self.margin_px = int(margin_px)
         self.cropper = Crop()
 
-    def __call__(self, img: torch.Tensor | np.ndarray, mask: torch.Tensor | np.ndarray) -> torch.Tensor:
+    def __call__(  # type: ignore[override]
+        self, img: torch.Tensor | np.ndarray, mask: torch.Tensor | np.ndarray
+    ) -> torch.Tensor:
         return self.crop(img, self.slices(mask))
 
     def slices(self, mask: torch.Tensor | np.ndarray) -> tuple[slice, slice]:
@@ -42,10 +44,7 @@ class CropToBreast(InvertibleTransform):
 
     def with_margin(self, spans: Spans, shape: tuple[int, int]) -> tuple[slice, slice]:
         """Widen the rows and columns ``(first, last)`` of a breast by the margin; None keeps all."""
-        rows, columns = (
-            slice(0, size) if span is None else slice(max(span[0] - self.margin_px, 0), min(span[1] + self.margin_px, size))
-            for span, size in zip(spans, shape, strict=True)
-        )
+        rows, columns = (_widened(span, self.margin_px, size) for span, size in zip(spans, shape, strict=True))
         return rows, columns
 
     def crop(self, img: torch.Tensor | np.ndarray, slices: tuple[slice, slice]) -> torch.Tensor:
@@ -53,7 +52,7 @@ class CropToBreast(InvertibleTransform):
         return self.cropper(convert_to_tensor(img, track_meta=get_track_meta()), slices)
 
     def inverse(self, data: torch.Tensor) -> torch.Tensor:
-        return self.cropper.inverse(data)
+        return self.cropper.inverse(data)  # type: ignore[arg-type]
 
 
 class CropToBreastd(MapTransform, InvertibleTransform):
@@ -87,3 +86,7 @@ class CropToBreastd(MapTransform, InvertibleTransform):
 def _span(occupied: np.ndarray) -> tuple[int, int] | None:
     found = np.flatnonzero(occupied)
     return (int(found[0]), int(found[-1]) + 1) if found.size else None
+
+
+def _widened(span: tuple[int, int] | None, margin: int, size: int) -> slice:
+    return slice(0, size) if span is None else slice(max(span[0] - margin, 0), min(span[1] + margin, size))

@@ -1,7 +1,7 @@
 """Reading a mammogram: any file in, one float32 image in [0, 1] and plain metadata out."""
 
 from collections.abc import Collection, Hashable, Mapping, Sequence
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
@@ -82,15 +82,19 @@ class MammogramReader(ImageReader):
             raise ValueError(f"{len(data)} files; a mammogram is one file")
         return self._read_one(data[0])
 
-    def get_data(self, img: Picture) -> tuple[np.ndarray, dict[str, Any]]:  # type: ignore[override]
+    def get_data(self, img: Picture) -> tuple[np.ndarray, dict[str, Any]]:
         """Return pixels ``(rows, columns)``, float32 in [0, 1], and metadata, as MONAI's loaders expect them."""
         return img.pixels(), self.describe(img)
 
     def describe(self, picture: Picture) -> dict[str, Any]:
-        """Metadata with the spatial entries of MONAI; the affine is ``diag(row_mm, column_mm, 1, 1)``."""
+        """Metadata with the spatial entries of MONAI; the affine is ``diag(row_mm, column_mm, 1, 1)``.
+
+        What the file does not tell is absent: PyTorch cannot collate None.
+        """
         row_mm, column_mm = picture.meta["pixel_spacing_mm"] or (1.0, 1.0)
         affine = np.diag([row_mm, column_mm, 1.0, 1.0])
-        return picture.meta | {
+        known = {name: value for name, value in picture.meta.items() if value is not None}
+        return known | {
             "affine": affine,
             "original_affine": affine.copy(),
             "spatial_shape": np.asarray(picture.shape),
@@ -115,16 +119,15 @@ class MammogramReader(ImageReader):
         frame = self._frame(header, path)
         decode = decode_with_itk if self.backend == Backend.ITK else decode_with_pydicom
         stored = decode(header, path, frame)
-        low, high = (int(value) for value in cv2.minMaxLoc(stored)[:2])
-        if low == high:
-            message = f"every pixel is {low}: there is no picture in it"
+        if _is_blank(stored):
+            message = f"every pixel is {stored[0, 0]}: there is no picture in it"
             raise MammogramError(path, ReadFailure.ALL_ZERO, message)
         try:
             gray = grayscale_table(header, self.voi)
         except (ValueError, TypeError, AttributeError) as error:
             raise MammogramError(path, ReadFailure.INVALID_VOI, str(error)) from error
         meta = describe_header(header, path)
-        beyond = _beyond_bits_stored(header, low, high)
+        beyond = _beyond_bits_stored(header, stored)
         meta.update(voi=gray.voi, backend=str(self.backend), frame=self.frame, beyond_bits_stored=beyond)
         # The pattern of a signed value, read as unsigned, is its place in the table.
         return Picture(stored.view(f"u{stored.dtype.itemsize}"), gray.table, meta)
@@ -171,9 +174,7 @@ class LoadMammogramd(MapTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        self.reader = MammogramReader(
-            backend, voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels
-        )
+        self.reader = MammogramReader(backend, voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
@@ -191,7 +192,15 @@ def fill_view(d: dict[Hashable, Any], meta: Mapping[str, Any]) -> None:
             d[name] = meta[name]
 
 
-def _beyond_bits_stored(header: FileDataset, low: int, high: int) -> bool:
+def _is_blank(stored: np.ndarray) -> bool:
+    # A coarse sample settles it for every real picture; only where it is constant all pixels are looked at.
+    return all(bool((part == stored[0, 0]).all()) for part in (stored[::64, ::64], stored))
+
+
+def _beyond_bits_stored(header: FileDataset, stored: np.ndarray) -> bool:
     bits = int(header.BitsStored)
+    if bits == int(header.BitsAllocated):
+        return False
     first = -(1 << (bits - 1)) if header.PixelRepresentation else 0
-    return low < first or high >= first + (1 << bits)
+    low, high, _, _ = cv2.minMaxLoc(stored)
+    return bool(low < first or high >= first + (1 << bits))

@@ -1,6 +1,6 @@
 """Bringing every breast to the same side."""
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Hashable, Mapping
 from typing import Any
 
 import cv2
@@ -11,7 +11,7 @@ from monai.data import MetaTensor, get_track_meta
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_tensor
 
-from .segmentation import segment_breast
+from .segmentation import WALL_SIDE_PX, segment_breast
 
 __all__ = ["ChestWallLeft", "ChestWallLeftd", "wall_is_right"]
 
@@ -28,16 +28,15 @@ class ChestWallLeft(InvertibleTransform):
     """
 
     def __call__(
-        self, img: torch.Tensor | np.ndarray, laterality: str | None = None, orientation: Sequence[str] = ()
+        self, img: torch.Tensor | np.ndarray, laterality: str | None = None, orientation: str | None = None
     ) -> torch.Tensor:
         image = convert_to_tensor(img, track_meta=get_track_meta())
         return self.mirror(image, self.is_right(image, laterality, orientation))
 
-    def is_right(
-        self, image: torch.Tensor, laterality: str | None = None, orientation: Sequence[str] = ()
-    ) -> bool:
+    def is_right(self, image: torch.Tensor, laterality: str | None = None, orientation: str | None = None) -> bool:
         """Whether the chest wall is on the right; the first channel is looked at."""
-        wall = segment_breast(np.asarray(image[0].detach().cpu(), dtype=np.float32)).wall
+        pixels = np.asarray(image[0].detach().cpu(), dtype=np.float32)
+        wall = segment_breast(pixels, WALL_SIDE_PX).wall
         return wall_is_right(wall, laterality, orientation)
 
     def mirror(self, image: torch.Tensor, flipped: bool) -> torch.Tensor:
@@ -85,7 +84,7 @@ class ChestWallLeftd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(d):
             image = convert_to_tensor(d[key], track_meta=get_track_meta())
             if flipped is None:
-                orientation = image.meta.get("patient_orientation", ()) if isinstance(image, MetaTensor) else ()
+                orientation = image.meta.get("patient_orientation") if isinstance(image, MetaTensor) else None
                 flipped = self.transform.is_right(image, d.get(self.laterality_key), orientation)
             d[key] = self.transform.mirror(image, flipped)
         return d
@@ -97,13 +96,13 @@ class ChestWallLeftd(MapTransform, InvertibleTransform):
         return d
 
 
-def wall_is_right(wall: str | None, laterality: str | None, orientation: Sequence[str]) -> bool:
+def wall_is_right(wall: str | None, laterality: str | None, orientation: str | None) -> bool:
     """Whether the chest wall is on the right, from pixels (``wall``), Patient Orientation and side, in this order."""
     if wall:
         return wall == "right"
-    rows_run_to = orientation[0][:1].upper() if orientation and orientation[0] else ""
-    if len(orientation) == 2 and rows_run_to in ("A", "P"):
-        return rows_run_to == "P"
+    # P\F: rows run to posterior, so they end at the chest wall. CBIS-DDSM writes the view here instead.
+    if orientation and "\\" in orientation and orientation[0] in "AP":
+        return orientation[0] == "P"
     return laterality == "R"
 
 

@@ -1,9 +1,12 @@
 """Stored pixel values of one frame of a DICOM file, by pydicom's decoders or by ITK's."""
 
+import warnings
+from io import BytesIO
 from os import PathLike, fspath
+from typing import BinaryIO, cast
 
 import numpy as np
-import pydicom
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
 from pydicom.encaps import get_frame
 from pydicom.pixels import get_decoder, pixel_array
@@ -63,10 +66,8 @@ def decode_with_itk(header: FileDataset, path: str | PathLike[str], frame: int =
     Raises:
         MammogramError: ``undecodable``.
     """
-    import itk  # takes a second to load and is only needed for this backend
-
     try:
-        values = itk.array_from_image(itk.imread(fspath(path)))
+        values = _itk(path)
     except Exception as error:  # ITK raises RuntimeError, and its Python layer others
         raise MammogramError(path, ReadFailure.UNDECODABLE, f"ITK: {error}; try backend='pydicom'") from error
     values = values[frame] if values.ndim == 3 else values
@@ -84,18 +85,22 @@ def _dtype(header: FileDataset) -> np.dtype:
 
 def _native(header: FileDataset, path: str | PathLike[str], frame: int) -> np.ndarray:
     rows, columns, dtype = int(header.Rows), int(header.Columns), _dtype(header).newbyteorder("<")
-    skip = frame * rows * columns * dtype.itemsize
-    element = header.get_item("PixelData", keep_deferred=True)
-    if element.value is None:  # deferred: still on disk
-        flat = np.fromfile(path, dtype, min(rows * columns, max(element.length - skip, 0) // dtype.itemsize),
-                           offset=element.value_tell + skip)  # fmt: skip
+    stored = np.empty((rows, columns), dtype)
+    skip = frame * stored.nbytes
+    element = cast(RawDataElement, header.get_item("PixelData", keep_deferred=True))
+    if element.value is None:  # still on disk: read into the array, without a copy in between
+        stream: BinaryIO = open(path, "rb")  # noqa: SIM115
+        start, length = element.value_tell, element.length
     else:
-        data = element.value[skip : skip + rows * columns * dtype.itemsize]
-        flat = np.frombuffer(data[: len(data) // dtype.itemsize * dtype.itemsize], dtype)
-    if flat.size < rows * columns:
-        message = f"Pixel Data holds {flat.size} of the {rows * columns} pixels that Rows x Columns promise"
+        stream, start, length = BytesIO(element.value), 0, len(element.value)
+    with stream:
+        stream.seek(start + skip)
+        promised = min(max(length - skip, 0), stored.nbytes)
+        found = stream.readinto(stored.reshape(-1).view(np.uint8)[:promised].data)  # type: ignore[attr-defined]
+    if found < stored.nbytes:
+        message = f"Pixel Data holds {found} of the {stored.nbytes} bytes that Rows x Columns promise"
         raise MammogramError(path, ReadFailure.TRUNCATED, message)
-    return flat.reshape(rows, columns)
+    return stored
 
 
 def _check_codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> None:
@@ -118,6 +123,16 @@ def _gdcm(path: str | PathLike[str], header: FileDataset) -> np.ndarray:
     # GDCM's binding hands bytes over as a str.
     data = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
     return np.frombuffer(data, _dtype(header)).reshape(int(header.Rows), int(header.Columns))
+
+
+def _itk(path: str | PathLike[str]) -> np.ndarray:
+    # ITK loads its modules when they are first used. Their SWIG types warn of a deprecation, and a process
+    # that turns warnings into errors would crash in the middle of that (swig/swig#3061).
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        import itk  # takes a second and is only needed for this backend
+
+        return itk.array_from_image(itk.imread(fspath(path)))
 
 
 def _checked(stored: np.ndarray, header: FileDataset, path: str | PathLike[str]) -> np.ndarray:

@@ -16,7 +16,14 @@ from .laterality import ChestWallLeft, wall_is_right
 from .picture import Picture
 from .resample import nearest_indices, resample
 from .resize import ResizeMammogram, ResizeMode
-from .segmentation import Segmentation, reduce_rows, reduction, segment_reduced
+from .segmentation import (
+    MASK_SIDE_PX,
+    WALL_SIDE_PX,
+    Segmentation,
+    reduce_rows,
+    reduction,
+    segment_reduced,
+)
 
 __all__ = ["PrepareMammogramd"]
 
@@ -95,10 +102,9 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
 
     def _find(self, picture: Picture, laterality: str | None) -> tuple[bool, Segmentation]:
         """Decide on mirroring, and segment the picture as it will be."""
-        found = _segment(picture, mirrored=False)
-        if not wall_is_right(found.wall, laterality, picture.meta["patient_orientation"]):
-            return False, found
-        return True, _segment(picture, mirrored=True)
+        wall = _segment(picture, WALL_SIDE_PX, mirrored=False).wall
+        flipped = wall_is_right(wall, laterality, picture.meta["patient_orientation"])
+        return flipped, _segment(picture, MASK_SIDE_PX, flipped)
 
     def _cut(
         self, picture: Picture, found: Segmentation, window: tuple[slice, slice], flipped: bool
@@ -118,8 +124,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         return self.resizer.record(cut, out[0], is_mask=False), self.resizer.record(cut, out[1], is_mask=True)
 
 
-def _segment(picture: Picture, mirrored: bool) -> Segmentation:
-    factor = reduction(picture.shape)
+def _segment(picture: Picture, long_side_px: int, mirrored: bool) -> Segmentation:
+    factor = reduction(picture.shape, long_side_px)
     small = reduce_rows(lambda rows: picture.rows(rows, mirrored=mirrored), picture.shape, factor)
     return segment_reduced(small, factor)
 

@@ -3,6 +3,7 @@
 from io import BytesIO
 from os import PathLike, fspath
 from pathlib import Path
+from typing import cast
 
 import cv2
 import nibabel
@@ -21,9 +22,7 @@ def is_nifti(path: str | PathLike[str]) -> bool:
     return fspath(path).lower().endswith((".nii", ".nii.gz"))
 
 
-def read_raster(
-    path: str | PathLike[str], max_pixels: int, bits_stored: int | None = None
-) -> Picture:
+def read_raster(path: str | PathLike[str], max_pixels: int, bits_stored: int | None = None) -> Picture:
     """Read a PNG, PGM, TIFF or JPEG file.
 
     Args:
@@ -49,15 +48,13 @@ def read_raster(
     return _picture(_gray(image, path), path, bits_stored, None)
 
 
-def read_nifti(
-    path: str | PathLike[str], max_pixels: int, bits_stored: int | None = None
-) -> Picture:
+def read_nifti(path: str | PathLike[str], max_pixels: int, bits_stored: int | None = None) -> Picture:
     """Read a 2-D NIfTI image; its first axis runs along columns, as ITK and MONAI write them.
 
     ``bits_stored`` is as in :func:`read_raster`.
     """
     try:
-        nifti = nibabel.load(fspath(path))
+        nifti = cast(nibabel.spatialimages.SpatialImage, nibabel.load(fspath(path)))
         shape = tuple(n for n in nifti.shape if n != 1)
         if len(shape) != 2 or shape[0] * shape[1] > max_pixels:
             message = f"shape {nifti.shape}; expected one 2-D image of at most {max_pixels} pixels"
@@ -67,7 +64,7 @@ def read_nifti(
         raise
     except Exception as error:  # nibabel and zlib raise errors of their own
         raise MammogramError(path, ReadFailure.NOT_AN_IMAGE, f"not a readable NIfTI file: {error}") from error
-    spacing = [float(z) for z in nifti.header.get_zooms()[:2]]
+    spacing = [float(mm) for mm in cast(nibabel.nifti1.Nifti1Header, nifti.header).get_zooms()[:2]]
     return _picture(values, path, bits_stored, spacing[::-1])
 
 

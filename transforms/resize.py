@@ -85,8 +85,7 @@ class ResizeMammogram(InvertibleTransform):
         inner = data[None, :, :rows, :columns].float()
         size = tuple(transform[TraceKeys.ORIG_SIZE])
         # "nearest-exact" samples at pixel centres; torch's "nearest" is shifted by up to half a pixel.
-        out = interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
-        return out
+        return interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
 
 
 class ResizeMammogramd(MapTransform, InvertibleTransform):

@@ -70,11 +70,14 @@ _VIEW_CODES: dict[tuple[str, str], View] = {
 }
 # Mammography systems wrote SRT as SNM3 or 99SDM until 2003; the code values are the same.
 _SRT_SPELLINGS = {"SNM3": "SRT", "99SDM": "SRT"}
-_VIEW_WORD = re.compile(r"(?<![A-Z])(?:[LR][ _-]?)?(XCCL|XCCM|XCC|MLO|LMO|SIO|ISO|CC|ML|LM|FB)(?![A-Z])")
-_SIDE_WORD = re.compile(r"(?<![A-Z])(LEFT|RIGHT|L|R)(?:[ _-]?(?:XCC[LM]?|MLO|LMO|SIO|ISO|CC|ML|LM|FB))?(?![A-Z])")
-# Text that may name the view, most telling first. CBIS-DDSM writes the view in Patient Orientation and both
-# in Patient ID ("Mass-Training_P_00001_LEFT_CC").
-_TEXT_KEYWORDS = ("ViewPosition", "PatientOrientation", "SeriesDescription", "PatientID")
+_VIEWS = "XCCL|XCCM|XCC|MLO|LMO|SIO|ISO|CC|ML|LM|FB"
+_VIEW_WORD = re.compile(rf"(?<![A-Z])(?:[LR][ _-]?)?({_VIEWS})(?![A-Z])")
+# A single letter is a side only beside a view.
+_SIDE_WORD = re.compile(rf"(?<![A-Z])(LEFT|RIGHT|[LR](?=[ _-]?(?:{_VIEWS})(?![A-Z])))")
+# CBIS-DDSM writes both in Patient ID ("Mass-Training_P_00001_LEFT_CC"); any other identifier tells nothing.
+_CBIS_PATIENT = re.compile(rf"_(LEFT|RIGHT)_({_VIEWS})(?![A-Z])")
+# Text that may name the view, most telling first. CBIS-DDSM writes the view in Patient Orientation.
+_VIEW_TEXTS = ("ViewPosition", "PatientOrientation", "SeriesDescription")
 
 
 def read_view(header: Dataset) -> ViewInfo:
@@ -92,11 +95,11 @@ def _laterality(header: Dataset) -> tuple[str | None, str | None]:
     for keyword, value in _coded_sides(header):
         if value in ("L", "R"):
             return value, keyword
-    for keyword in ("SeriesDescription", "PatientID"):
-        match = _SIDE_WORD.search(_text(header, keyword))
-        if match:
-            return match[1][0], keyword
-    return None, None
+    described = _SIDE_WORD.search(_text(header, "SeriesDescription"))
+    if described:
+        return described[1][0], "SeriesDescription"
+    cbis = _CBIS_PATIENT.search(_text(header, "PatientID"))
+    return (cbis[1][0], "PatientID") if cbis else (None, None)
 
 
 def _coded_sides(header: Dataset) -> list[tuple[str, str]]:
@@ -113,11 +116,12 @@ def _view(header: Dataset) -> tuple[str | None, str | None]:
         code = _VIEW_CODES.get((_SRT_SPELLINGS.get(scheme, scheme), _text(item, "CodeValue")))
         if code:
             return str(code), "ViewCodeSequence"
-    for keyword in _TEXT_KEYWORDS:
+    for keyword in _VIEW_TEXTS:
         match = _VIEW_WORD.search(_text(header, keyword))
         if match:
             return match[1], keyword
-    return None, None
+    cbis = _CBIS_PATIENT.search(_text(header, "PatientID"))
+    return (cbis[2], "PatientID") if cbis else (None, None)
 
 
 def _modifiers(header: Dataset) -> list[str]:

@@ -83,7 +83,7 @@ def class_weights(labels: Tensor | Sequence[int], num_classes: int) -> Tensor:
     """
     known = torch.as_tensor(labels, dtype=torch.int64)
     known = known[known != MISSING]
-    if len(known) and not (0 <= int(known.min()) and int(known.max()) < num_classes):
+    if len(known) and (int(known.min()) < 0 or int(known.max()) >= num_classes):
         raise ValueError(f"labels must be -1 or 0 to {num_classes - 1}, got {sorted(set(known.tolist()))}")
     counts = torch.bincount(known, minlength=num_classes)
     if (counts > 0).sum() < 2:

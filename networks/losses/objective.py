@@ -1,6 +1,6 @@
 """The sums of losses that the stages minimise, with their parts kept for the log."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn

@@ -45,8 +45,8 @@ class LeadingSingularVectors(nn.Module):
         self.powers = powers
         self.tolerance = tolerance
         self.max_start_steps = max_start_steps
-        self.vectors: Tensor | None
-        self.sketch: Tensor | None
+        self.vectors: Tensor
+        self.sketch: Tensor
         # Vectors are rows: (q, m) @ (m, n) is several times faster on a CPU than (n, m) @ (m, q).
         self.register_buffer("vectors", None, persistent=False)  # (G, block, n)
         self.register_buffer("sketch", None, persistent=False)  # (G, probes, n)
@@ -55,23 +55,18 @@ class LeadingSingularVectors(nn.Module):
     def forward(self, matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(matrices.device.type, enabled=False):
             sketch = _fixed_random(self.probes, matrices.shape[-2], matrices) @ matrices
-            if self._is_stale(sketch):
+            if self.vectors is None or self.sketch is None or _differ(self.sketch, sketch):
                 u, sigma, v = self._start(matrices)
             else:
                 u, sigma, v = self._step(matrices, torch.cat([self.vectors, sketch - self.sketch], dim=-2))
         self.sketch = sketch
         return u, sigma, v
 
-    def _is_stale(self, sketch: Tensor) -> bool:
-        if self.sketch is None:
-            return True
-        return any(getattr(self.sketch, name) != getattr(sketch, name) for name in ("shape", "device", "dtype"))
-
     def _start(self, matrices: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        # Twice the block: the more vectors, the sooner the leading one settles.
-        self.vectors = _fixed_random(2 * self.block, matrices.shape[-1], matrices).expand(len(matrices), -1, -1)
+        basis = _fixed_random(2 * self.block, matrices.shape[-1], matrices).expand(len(matrices), -1, -1)
         for _ in range(self.max_start_steps):
-            u, sigma, v = self._step(matrices, self.vectors)
+            u, sigma, v = self._step(matrices, basis)
+            basis = self.vectors
             residual = (u[:, None] @ matrices).squeeze(1) - sigma[:, None] * v  # (G, n)
             if bool((residual.norm(dim=-1) <= self.tolerance * sigma).all()):
                 break
@@ -90,6 +85,10 @@ class LeadingSingularVectors(nn.Module):
         sigma = values[:, -1].clamp(min=0).sqrt()
         u = (rotation[:, :1] @ image).squeeze(-2)
         return u / sigma.clamp(min=torch.finfo(u.dtype).tiny)[:, None], sigma, self.vectors[:, 0]
+
+
+def _differ(before: Tensor, now: Tensor) -> bool:
+    return (before.shape, before.device, before.dtype) != (now.shape, now.device, now.dtype)
 
 
 def _orthonormal(rows: Tensor) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import threading
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import partial
@@ -72,4 +73,6 @@ def _describe_object(value: Any) -> Any:
             f"{value!r} cannot be told apart from another one of its name, so what it prepares cannot be "
             "kept on disk; use a named function or a transform class, or no cache_dir"
         )
-    return [describe(type(value)), [[key, describe(item)] for key, item in sorted(vars(value).items())]]
+    # MONAI's invertible transforms get a thread-local switch at their first call: it is no setting.
+    state = {key: item for key, item in vars(value).items() if not isinstance(item, threading.local)}
+    return [describe(type(value)), [[key, describe(item)] for key, item in sorted(state.items())]]

@@ -21,6 +21,14 @@ Classes = Sequence[str | int | Sequence[str | int]]
 Tasks = Sequence[str] | Mapping[str, Classes | Mapping[str, Any]]
 
 
+class OneClassError(ValueError):
+    """Labels of one class only; ``index`` is the place of the task among the tasks."""
+
+    def __init__(self, index: int, message: str) -> None:
+        super().__init__(message)
+        self.index = index
+
+
 @dataclass(frozen=True)
 class Task:
     """One question: the classes of a record's field.
@@ -136,14 +144,15 @@ def require_two_classes(records: Sequence[Record], tasks: Tasks, section: str = 
         section: where they come from, for the error.
 
     Raises:
-        ValueError: naming the task and the images of each class.
+        OneClassError: naming the first such task and the images of each class.
     """
     for index, task in enumerate(resolve_tasks(tasks)):
         counts = Counter(record["label"][index] for record in records)
         present = [k for k in range(len(task.classes)) if counts[k]]
         if len(present) < 2:
             numbers = ", ".join(f"{'/'.join(map(str, v))}: {counts[k]}" for k, v in enumerate(task.classes))
-            raise ValueError(
+            raise OneClassError(
+                index,
                 f"task {task.name!r} has {len(present)} of {len(task.classes)} classes in the {section} images "
-                f"({numbers}; unknown: {counts[UNKNOWN]}); choose another task or split, or more labels"
+                f"({numbers}; unknown: {counts[UNKNOWN]}); choose another task or split, or more labels",
             )

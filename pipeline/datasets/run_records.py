@@ -11,7 +11,7 @@ import ignite.distributed as idist
 from torch import Tensor
 
 from ...networks.losses import class_weights
-from .labels import Tasks, encode_labels, require_two_classes
+from .labels import OneClassError, Tasks, encode_labels, require_two_classes
 from .records import Record, check_leaks, load_datalist
 from .scan import ScanResult, save_quarantine, scan
 from .splits import label_fraction
@@ -80,7 +80,7 @@ class RunRecords(Mapping[str, list[Record]]):
             if not records:
                 raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
         if tasks is not None and "training" in self._sections:
-            require_two_classes(self._sections["training"], tasks)
+            self._require_classes(tasks)
 
     def __getitem__(self, section: str) -> list[Record]:
         if section not in self._sections:
@@ -94,14 +94,18 @@ class RunRecords(Mapping[str, list[Record]]):
         return len(self._sections)
 
     def class_weights(self, classes: Mapping[str, int]) -> dict[str, Tensor]:
-        """Weights ``N / (K N_c)`` of each task from the training labels in use; ``classes`` as task_sizes
-        gives it.
+        """Weights ``N / (K N_c)`` of each task from the training labels in use.
+
+        A task of one class in these labels is left out: there is nothing to balance.
+
+        Args:
+            classes: class counts as :func:`task_sizes` gives them.
         """
-        labels = [record["label"] for record in self["training"]]
-        return {
-            name: class_weights([label[index] for label in labels], count)
-            for index, (name, count) in enumerate(classes.items())
+        known = {
+            name: [label for record in self["training"] if (label := record["label"][index]) >= 0]
+            for index, name in enumerate(classes)
         }
+        return {name: class_weights(labels, classes[name]) for name, labels in known.items() if len(set(labels)) > 1}
 
     def _take_labels(self, percentage: float, seed: int) -> None:
         """Drop images that no task labels, then thin out the training patients."""
@@ -109,6 +113,15 @@ class RunRecords(Mapping[str, list[Record]]):
             self._sections[name] = [record for record in records if max(record["label"]) >= 0]
         if "training" in self._sections:
             self._sections["training"] = label_fraction(self._sections["training"], percentage, seed)
+
+    def _require_classes(self, tasks: Tasks) -> None:
+        """Refuse a first task of one class; of the others, which only help, say so."""
+        try:
+            require_two_classes(self._sections["training"], tasks)
+        except OneClassError as error:
+            if error.index == 0:
+                raise
+            logger.warning("%s; the task teaches nothing in this run", error)
 
     def _take_cases(self, cases: Sequence[str]) -> None:
         wanted = set(cases)

@@ -33,7 +33,7 @@ def case_figure(
     Args:
         image: ``(H, W)`` in [0, 1].
         mask: ``(H, W)`` breast mask in {0, 1}; outlined in cyan.
-        maps: explanations ``(H, W)`` >= 0 by name, each scaled by its own maximum.
+        maps: explanations ``(H, W)`` >= 0 by name, each stretched from its own least to its own greatest value.
         path: the file to write.
         title: shown above.
         roi: ``(H, W)`` true where a lesion is known; boxed in yellow.
@@ -51,7 +51,8 @@ def case_figure(
         if name == "image":
             axes.contour(mask, levels=[0.5], colors="#33ddff", linewidths=0.8)
         else:
-            scaled = maps[name] / max(float(maps[name].max()), 1e-12)
+            low, high = float(maps[name].min()), float(maps[name].max())
+            scaled = (maps[name] - low) / max(high - low, 1e-12)
             axes.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
         if roi is not None and roi.any():
             rows, columns = np.nonzero(roi)

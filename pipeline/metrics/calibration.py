@@ -54,7 +54,7 @@ def bin_numbers(probabilities: ArrayLike, bins: int = 10, binning: Binning | str
         raise ValueError("probabilities must lie in [0, 1]; apply a sigmoid to logits first")
     edges = np.linspace(0, 1, bins + 1)
     inner = edges[1:-1] if Binning(binning) == Binning.WIDTH else np.unique(np.quantile(values, edges[1:-1]))
-    return np.searchsorted(inner, values, side="right")
+    return np.searchsorted(inner, values, side="left")  # bins (a, b], as Guo et al. have them
 
 
 def reliability_curve(

@@ -47,7 +47,7 @@ def explanation_measures(
           ``energy_in_roi_chance``, ``energy_in_roi_chance_breast``.
         - ``pointing_hit``: 1 where the maximum lies in the lesion (Zhang et al. 2016, arXiv:1608.00507); of
           several equal maxima, the share that does. Chances ``pointing_chance``, ``pointing_chance_breast``.
-        - ``iou``: overlap of lesion and hottest region; chance ``iou_chance``, that of as many random pixels;
+        - ``iou``: overlap of lesion and hottest region; chance ``iou_chance``, that of as many scattered pixels;
           ``hit_iou_25``, ``hit_iou_50``: 1 where the overlap is at least 0.25, 0.5.
         - ``degenerate``: 1 or 0.
 

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from .intervals import Statistic, bootstrap_all, difference
+from .intervals import Statistic, bootstrap_all
 from .predictions import patient_keys
 from .weighted import weighted_mean
 
@@ -68,8 +68,8 @@ def summarise_explanations(frame: pd.DataFrame, *, draws: int = 2000, seed: int 
 
     Returns:
         ``{"unit", "draws", "maps": {map: {"images", "patients", "degenerate", "measures": {name: {"mean":
-        interval, "images", "chance": {column: mean}, "above_chance": interval or None}}}}}``;
-        ``above_chance`` is the paired difference to the plain chance.
+        interval, "images", "chance": {column: mean}, "above_chance": {column: interval}}}}}}``;
+        ``above_chance`` is the paired difference of measure and chance, for each chance.
 
     Raises:
         ValueError: a needed column is missing or there are no rows.
@@ -83,12 +83,9 @@ def summarise_explanations(frame: pd.DataFrame, *, draws: int = 2000, seed: int 
 
 def _summary(rows: pd.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
     names = [name for name in CHANCE_OF if name in rows]
-    statistics: dict[str, Statistic] = {}
-    for name in names:
-        statistics[name] = weighted_mean(rows[name])
-        if CHANCE_OF[name]:
-            chance = rows[CHANCE_OF[name][0]].where(rows[name].notna())
-            statistics[f"{name} above chance"] = difference(statistics[name], weighted_mean(chance))
+    pairs = [(name, chance) for name in names for chance in CHANCE_OF[name] if chance in rows]
+    statistics: dict[str, Statistic] = {name: weighted_mean(rows[name]) for name in names}
+    statistics |= {f"{name} - {chance}": weighted_mean(rows[name] - rows[chance]) for name, chance in pairs}
     reasons = dict.fromkeys(statistics, "no image has this measure")
     patients = patient_keys(rows)
     intervals = bootstrap_all(statistics, patients, draws=draws, seed=seed, reasons=reasons)
@@ -97,7 +94,7 @@ def _summary(rows: pd.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
             "mean": intervals[name].as_dict(),
             "images": int(rows[name].notna().sum()),
             "chance": _chances(rows, name),
-            "above_chance": intervals[f"{name} above chance"].as_dict() if CHANCE_OF[name] else None,
+            "above_chance": {c: intervals[f"{name} - {c}"].as_dict() for n, c in pairs if n == name},
         }
         for name in names
     }

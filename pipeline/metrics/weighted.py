@@ -108,12 +108,10 @@ def roc_on_grid(labels: ArrayLike, scores: ArrayLike, grid: Floats) -> Statistic
 
 
 def precision_on_grid(labels: ArrayLike, scores: ArrayLike, grid: Floats) -> Statistic:
-    """Precision ``(D, G)`` at the highest threshold whose recall reaches each value of ``grid``."""
+    """Precision ``(D, G)`` at the highest threshold whose recall reaches each value of ``grid``, all above 0."""
 
     def row(true: Floats, false: Floats) -> Floats:
         first = np.searchsorted(true, grid * true[-1] - 1e-9)
-        # A draw may leave out the top scores: the first threshold that flags anybody is the earliest one.
-        first = np.maximum(first, np.searchsorted(true + false, 0.5))
         return true[first] / (true[first] + false[first])
 
     return _on_grid(ThresholdSweep(labels, scores), row, grid)

@@ -1,11 +1,10 @@
 """Synthetic mammograms with planted, known lesions, written as real DICOM in CBIS-DDSM's layout."""
 
 from .case import Case, in_test_split
-from .fingerprint import FROZEN, fingerprint
-from .generate import generate
-from .patient import Lesion, View, patient
+from .dataset import generate
 from .presets import PRESETS, Preset
-from .version import PHANTOM_VERSION
+from .version import FROZEN, PHANTOM_VERSION, fingerprint
+from .views import Lesion, View, patient
 
 __all__ = [
     "FROZEN",

@@ -156,8 +156,9 @@ def draw_anatomy(case: Case, view: str, pixel_mm: float, rng: np.random.Generato
     net = np.exp(-((net_a / 0.22) ** 2)) + np.exp(-((net_b / 0.22) ** 2))
     gland = _gland(case, parenchyma, skin_mm, x, y, nipple_mm, pixel_mm)
     lines = _lines(case, nipple_mm, pixel_mm, shape, rng)
-    tissue = 0.22 + 0.29 * gland * (1 + 0.07 * texture + 0.07 * parenchyma) + 0.02 * texture
-    tissue += (0.018 + 0.022 * gland) * net + 0.16 * lines
+    structure = 0.29 * gland * (1 + 0.07 * texture + 0.07 * parenchyma) + 0.02 * texture
+    structure += (0.018 + 0.022 * gland) * net + 0.16 * lines
+    tissue = 0.22 + case.clutter * structure
     muscle = np.zeros(shape, bool)
     if view == "MLO":
         border = _muscle_edge(y_mm, skin, rng)[:, None]

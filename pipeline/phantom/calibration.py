@@ -23,7 +23,7 @@ from sklearn.preprocessing import StandardScaler
 from ..metrics.intervals import Interval, bootstrap
 from ..metrics.weighted import weighted_auc
 from .lesion_features import lesion_features
-from .patient import View, patient
+from .views import View, patient
 
 Features = NDArray[np.float64]
 

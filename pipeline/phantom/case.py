@@ -37,6 +37,7 @@ class Case:
     depth_mm: float
     half_height_mm: float
     edge_mm: float
+    clutter: float
     device: str
     marker: str
     monochrome1: bool
@@ -96,6 +97,7 @@ def draw_case(index: int, seed: int, preset: Preset, *, shortcut: bool = False, 
         depth_mm=float(np.clip(rng.normal(88, 16), 58, 128)),
         half_height_mm=float(np.clip(rng.normal(86, 10), 66, 106)),
         edge_mm=float(rng.uniform(14, 24)),
+        clutter=preset.clutter,
         device=str(rng.choice(DEVICES)),
         marker=MARKERS[int(framed)],
         monochrome1=bool(rng.random() < 0.3),

@@ -16,8 +16,8 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
-from .patient import View
 from .version import PHANTOM_VERSION
+from .views import View
 
 BITS_STORED = 12
 WHITE = 2**BITS_STORED - 1

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from .dicom import BITS_STORED, WHITE, Address, uid, write_capture, write_view
-from .patient import View
 from .truth import truth_row
+from .views import View
 
 Row = list[str | int]
 

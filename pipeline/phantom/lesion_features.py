@@ -7,8 +7,8 @@ from scipy.signal import find_peaks
 from skimage.measure import label, regionprops
 from sklearn.metrics import pairwise_distances
 
-from .patient import View
 from .strokes import Image
+from .views import View
 
 Features = NDArray[np.float64]
 

@@ -48,15 +48,15 @@ def _spicules(
         return []
     spiculated = "SPICULATED" in words.second
     count = int(rng.integers(3, 7) if case.ambiguous else rng.integers(14, 23) if spiculated else rng.integers(10, 15))
-    angles = 2 * np.pi * (np.arange(count) + rng.uniform(-0.35, 0.35, count)) / count
+    angles = 2 * np.pi * (np.arange(count) + rng.uniform(-0.5, 0.5, count)) / count
     strokes = []
     for angle in angles:
         length = min(rng.uniform(0.6, 1.5) if spiculated else rng.uniform(0.5, 0.9), longest)
         direction = np.array([np.sin(angle), np.cos(angle)])
-        points = bend(0.7 * radius_px * direction, (1 + length) * radius_px * direction, rng.normal(0, 0.07))
-        width = rng.uniform(0.09, 0.16) * radius_px
+        points = bend(0.7 * radius_px * direction, (1 + length) * radius_px * direction, rng.normal(0, 0.09))
+        width = rng.uniform(0.5, 0.9) / pixel_mm + rng.uniform(0.03, 0.08) * radius_px
         strength = rng.uniform(0.75, 1.0) if spiculated else rng.uniform(0.6, 0.9)
-        strokes.append(Stroke(points, (width, max(0.4 / pixel_mm, 1)), (strength, 0.35 * strength)))
+        strokes.append(Stroke(points, (width, max(0.4 / pixel_mm, 1)), (strength, 0.3 * strength)))
     return strokes
 
 
@@ -97,4 +97,4 @@ def draw_mass(
     ]
     spicules = blurred(draw_strokes(shifted, (len(offset), len(offset))), 0.3 / pixel_mm + 0.2)
     fade = np.clip((clearance_mm / pixel_mm - distance) / 3, 0, 1).astype(np.float32)
-    return np.maximum(body, body * 0.6 + 1.1 * spicules) * fade, relative < _OUTLINED
+    return (body + 1.3 * spicules * np.clip(1 - body, 0, 1)) * fade, relative < _OUTLINED

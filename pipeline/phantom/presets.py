@@ -13,6 +13,7 @@ class Preset:
         spread: standard deviation of the logarithm of the diameter.
         limits_mm: least and greatest diameter.
         contrast: mean brightness that a mass adds, as a part of full scale.
+        clutter: strength of the parenchyma's structure, 1 for that of a real breast.
         calcification_share: part of the patients whose lesion is a cluster of microcalcifications.
         pixel_mm: side of a pixel at the detector.
     """
@@ -21,14 +22,15 @@ class Preset:
     spread: float
     limits_mm: tuple[float, float]
     contrast: float
+    clutter: float
     calcification_share: float
     pixel_mm: float = 0.4
 
 
 PRESETS = MappingProxyType(
     {
-        "demo": Preset(22.0, 0.2, (14.0, 45.0), 0.16, 0.1),
-        "standard": Preset(14.0, 0.3, (7.0, 45.0), 0.12, 0.4),
+        "demo": Preset(28.0, 0.15, (20.0, 45.0), 0.17, 0.6, 0.1),
+        "standard": Preset(14.0, 0.3, (7.0, 45.0), 0.12, 1.0, 0.4),
     }
 )
 """``demo`` is learnt by a small network within minutes; ``standard`` is the one for claims."""

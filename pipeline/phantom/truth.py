@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from .patient import View
+from .views import View
 
 _KINDS = {"mass": ("mass", "margins"), "calcification": ("calcifications", "distribution")}
 _DENSITIES = {1: "A", 2: "B", 3: "C", 4: "D"}

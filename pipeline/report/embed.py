@@ -21,22 +21,23 @@ def embed_figure(figure: Figure) -> str:
 
 
 def embed_png(path: Path) -> str:
-    """A PNG file as a data URI, decoded and encoded anew, so that nothing but pixels gets into the report.
+    """A PNG file as a data URI, once it is known to decode; made smaller where it is very wide.
 
     Raises:
         ReportError: the file is no readable PNG.
     """
     try:
-        with Image.open(path, formats=("PNG",)) as image:
+        content = path.read_bytes()
+        with Image.open(io.BytesIO(content), formats=("PNG",)) as image:
             pixels = image.convert("RGB")
     except (OSError, UnidentifiedImageError, Image.DecompressionBombError, SyntaxError) as error:
         raise ReportError(f"{path}: not a readable PNG picture ({error})") from error
     if pixels.width > MAX_WIDTH_PX:
         height = max(1, round(pixels.height * MAX_WIDTH_PX / pixels.width))
-        pixels = pixels.resize((MAX_WIDTH_PX, height), Image.Resampling.LANCZOS)
-    buffer = io.BytesIO()
-    pixels.save(buffer, format="PNG", optimize=True)
-    return _data_uri("image/png", buffer.getvalue())
+        buffer = io.BytesIO()
+        pixels.resize((MAX_WIDTH_PX, height), Image.Resampling.LANCZOS).save(buffer, format="PNG")
+        content = buffer.getvalue()
+    return _data_uri("image/png", content)
 
 
 def _data_uri(kind: str, content: bytes) -> str:

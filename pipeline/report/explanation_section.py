@@ -60,13 +60,19 @@ def explanation_summary(table: pd.DataFrame | None, *, draws: int, seed: int) ->
     return None if table is None else summarise_explanations(table, draws=draws, seed=seed)
 
 
-def reading(name: str, above_chance: Mapping[str, Any] | None) -> str:
-    """What an interval of "measure minus chance" says, in words."""
-    if above_chance is None:
-        return "chance is practically 0"
-    better, worse = ("worse than chance", "better than chance") if name in LOWER_IS_BETTER else (
-        "better than chance", "worse than chance")  # fmt: skip
-    return verdict(above_chance, better, worse, "not told from chance")
+def hardest(measure: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The difference to the chance that is hardest to beat: that of the breast, else of the image, else none."""
+    gaps = list(measure["above_chance"].values())
+    return gaps[-1] if gaps else None
+
+
+def reading(name: str, measure: Mapping[str, Any]) -> str:
+    """On which side of chance a mean lies, in words."""
+    gap = hardest(measure)
+    if gap is None:
+        return UNKNOWN
+    sides = ("worse", "better") if name in LOWER_IS_BETTER else ("better", "worse")
+    return verdict(gap, *sides, "no difference")
 
 
 def _measures(maps: Mapping[str, Any]) -> list[Block]:
@@ -81,9 +87,12 @@ def _measures(maps: Mapping[str, Any]) -> list[Block]:
 
 
 def _table(kind: str, summary: Mapping[str, Any]) -> Table:
-    header = ["Measure", "Mean", "Chance, image", "Chance, breast", "Mean minus chance, image", "Reading", "Images"]
+    header = ["Measure", "Mean", "Chance, image", "Chance, breast", "Mean minus chance", "Than chance", "Images"]
     rows = [_row(name, measure) for name, measure in summary["measures"].items()]
-    note = "For the share outside the breast lower is better, for all others higher."
+    note = (
+        "For the share outside the breast lower is better, for all others higher. The difference is to the chance of "
+        "the breast where there is one, else to that of the image."
+    )
     return Table(name_of(kind), header, rows, note)
 
 
@@ -97,14 +106,14 @@ def _blank(kind: str, summary: Mapping[str, Any]) -> Text:
 
 def _row(name: str, measure: Mapping[str, Any]) -> list[str]:
     chances = list(measure["chance"].values())
-    gap = measure["above_chance"]
+    gap = hardest(measure)
     return [
         name_of(name),
         interval(measure["mean"]),
         number(chances[0]) if chances else "0",
         number(chances[1]) if len(chances) > 1 else UNKNOWN,
         interval(gap, signed=True) if gap else UNKNOWN,
-        reading(name, gap) if measure["images"] else UNKNOWN,
+        reading(name, measure),
         f"{measure['images']:,}",
     ]
 

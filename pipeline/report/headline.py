@@ -80,6 +80,6 @@ def _explanation_tiles(summary: Mapping[str, Any] | None) -> list[Tile]:
         mean, chance = measure["mean"]["value"], measure["chance"]["background_chance"]
         if mean is None or chance is None:
             continue
-        detail = f"chance {chance:.3f}: {reading('background_ratio', measure['above_chance'])}"
+        detail = f"chance {chance:.3f}; than chance: {reading('background_ratio', measure)}"
         tiles.append(Tile(f"Outside the breast, {name_of(kind)}", f"{mean:.3f}", detail))
     return tiles

@@ -9,7 +9,7 @@ NAMES = {
     "background_ratio": "Share of the map outside the breast",
     "pointing_hit": "Hottest pixel lies in the lesion",
     "energy_in_roi": "Share of the map inside the lesion",
-    "iou": "Overlap (IoU) of hottest 5 % and lesion",
+    "iou": "Overlap (IoU), hottest 5 %",
     "hit_iou_25": "Overlap (IoU) at least 0.25",
     "hit_iou_50": "Overlap (IoU) at least 0.50",
     "attention": "Attention",

@@ -88,23 +88,20 @@ def test_attention_of_each_layer_is_row_stochastic_on_its_own_grid(encoder):
 
 
 @pytest.mark.parametrize("block", [0, 1])
-def test_attention_follows_the_image_to_its_place(encoder, block):
-    """A key bias that grows with the input makes the one bright patch the token that receives most."""
+def test_attention_to_a_bright_patch_lands_on_that_patch(encoder, block):
+    """The window tokens that MONAI really forms tell where the patch went; the grid must lead back."""
     image = torch.zeros(1, 1, 160, 200)
     image[..., 4 * 30 : 4 * 31, 4 * 44 : 4 * 45] = 1  # the patch at row 30, column 44
+    seen = []
     attention = encoder.swin.layers1[0].blocks[block].attn
-    bright = {}
-    attention.register_forward_pre_hook(lambda module, inputs: bright.update(tokens=inputs[0]))
+    attention.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
     with record_attention(encoder) as record:
         encoder(image)
-    tokens = bright["tokens"]  # (windows, N, C)
-    common = tokens.flatten(0, 1).median(dim=0).values
-    score = (tokens - common).square().sum(dim=-1)  # largest at the bright patch
-    forced = score[:, None, None, :].mul(1e4).softmax(dim=-1).expand(-1, 1, 49, -1)
-    received = stitch_attention_received(forced, record.grids[block])[0, 0]
-    window = received.clone()
-    window[received < 0.99] = 0
-    assert window[30, 44] == window.max()
+    tokens = seen[0]  # (windows, N, C)
+    unlike = (tokens - tokens.flatten(0, 1).median(dim=0).values).square().sum(dim=-1)
+    to_the_most_unlike = unlike[:, None, None, :].mul(1e4).softmax(dim=-1).expand(-1, 1, 49, -1)
+    received = stitch_attention_received(to_the_most_unlike, record.grids[block])
+    assert received[0, 0, 30, 44] > 0.99
 
 
 def test_last_layer_only(encoder):
@@ -128,7 +125,6 @@ def test_record_holds_the_most_recent_pass(encoder):
 def test_no_hook_is_left_after_an_exception(encoder):
     before = hooks_left(encoder)
     with pytest.raises(ValueError, match="takes images"), record_attention(encoder):
-        assert hooks_left(encoder) > before
         encoder(torch.rand(1, 5, 96, 96))
     assert hooks_left(encoder) == before
 

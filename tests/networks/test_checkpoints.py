@@ -2,7 +2,7 @@ import os
 
 import pytest
 import torch
-from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM, load_encoder
+from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM, load_encoder, load_network
 from safetensors.torch import save_file
 
 
@@ -82,3 +82,16 @@ def test_file_without_a_state_dict_is_refused(tmp_path, source, content):
     torch.save(content, tmp_path / "model.pt")
     with pytest.raises(ValueError, match="neither a state_dict nor"):
         load_encoder(source, tmp_path / "model.pt")
+
+
+def test_no_path_leaves_the_encoder_as_it_is(source):
+    before = {name: tensor.clone() for name, tensor in source.state_dict().items()}
+    assert load_encoder(source, None) is source
+    torch.testing.assert_close(dict(source.state_dict()), before, rtol=0, atol=0)
+
+
+def test_whole_network_comes_back(tmp_path, source):
+    network, other = MammogramClassifier(source), MammogramClassifier(SwinEncoder(size="micro"))
+    torch.save(network.state_dict(), tmp_path / "model.pt")
+    x = torch.rand(1, 2, 64, 64)
+    torch.testing.assert_close(load_network(other, tmp_path / "model.pt").eval()(x), network.eval()(x))

@@ -23,16 +23,15 @@ def official_parameters(dim: int, depths: tuple[int, ...], heads: tuple[int, ...
     return total + 2 * width
 
 
-@pytest.mark.parametrize("size", ["micro", "tiny", "small"])
+@pytest.mark.parametrize("size", ["micro", "tiny"])
 def test_parameters_are_those_of_the_official_layout(size):
     layout = LAYOUTS[SwinSize(size)]
-    with torch.device("meta"):
-        encoder = SwinEncoder(size=size)
+    encoder = SwinEncoder(size=size)
     assert sum(p.numel() for p in encoder.parameters()) == official_parameters(*layout)
 
 
 def test_swin_base_gives_the_published_maps_at_224():
-    with torch.device("meta"):
+    with torch.no_grad():
         maps = SwinEncoder(size="base")(torch.rand(1, 1, 224, 224))
     expected = [(128, 56, 56), (256, 28, 28), (512, 14, 14), (1024, 7, 7), (1024, 7, 7)]
     assert [tuple(m.shape[1:]) for m in maps] == expected
@@ -107,6 +106,13 @@ def test_width_depths_and_heads_override_the_size():
     encoder = SwinEncoder(3, embed_dim=16, depths=(1, 1, 1, 1), num_heads=(1, 2, 4, 8), window_size=4, patch_size=2)
     assert encoder.map_channels == (16, 32, 64, 128, 128)
     assert encoder(torch.rand(1, 3, 32, 32))[-1].shape == (1, 128, 2, 2)
+
+
+def test_image_is_standardised_with_the_given_grey_values(encoder):
+    standardising = SwinEncoder(size="micro", image_mean=0.4, image_std=0.2).eval()
+    standardising.load_state_dict(encoder.state_dict())
+    image = torch.rand(1, 1, 64, 64)
+    torch.testing.assert_close(standardising(image)[-1], encoder((image - 0.4) / 0.2)[-1])
 
 
 @pytest.mark.parametrize("shape", [(1, 3, 32, 32), (1, 32, 32)])

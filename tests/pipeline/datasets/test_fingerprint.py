@@ -39,6 +39,9 @@ def test_a_compose_inside_a_transform_is_described_by_its_steps():
         def __init__(self, size):
             self.steps = Compose([Flipd("image"), Resized("image", size)])
 
+        def __call__(self, data):
+            return self.steps(data)
+
     assert transform_fingerprint([Whole((8, 8))]) == transform_fingerprint([Whole((8, 8))])
     assert transform_fingerprint([Whole((8, 8))]) != transform_fingerprint([Whole((8, 9))])
 

@@ -7,11 +7,21 @@ from collections import Counter
 from enum import Enum
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
 from mammo.pipeline.datasets import PreparedDataset, scan, store
-from mammo.transforms.errors import MammogramError
+from mammo.transforms import (
+    BreastMaskd,
+    ChestWallLeftd,
+    CropToBreastd,
+    LoadMammogramd,
+    MammogramError,
+    PrepareMammogramd,
+    RecordGeometryd,
+    ResizeMammogramd,
+)
 from monai.data import DataLoader, MetaTensor
 from monai.transforms import (
     ConcatItemsd,
@@ -271,6 +281,25 @@ def test_what_scan_prepared_training_reads(records, cache):
     assert again.computed == 0
     assert again.mask_quality == {"empty": 1, "ok": 3}
     assert scan(records, [Decode()], cache, force_recompute=True).computed == 4
+
+
+@pytest.mark.parametrize("whole", [False, True])
+def test_the_standard_chain_shares_its_entries_after_it_was_used(whole, record, cache, tmp_path):
+    rows, columns = np.mgrid[:96, :64]
+    breast = ((rows - 48) ** 2 + columns**2 < 40**2) * (120 + rows % 7 * 10)
+    cv2.imwrite(str(tmp_path / "breast.png"), breast.astype(np.uint8))
+    item = record(laterality="L", view="CC", label=[1]) | {"image": str(tmp_path / "breast.png")}
+    chain = [
+        LoadMammogramd("image"), ChestWallLeftd("image"), BreastMaskd("image"), CropToBreastd(["image", "mask"]),
+        ResizeMammogramd(["image", "mask"], spatial_size=(32, 32)), RecordGeometryd("image"),
+    ]  # fmt: skip
+    chain = [PrepareMammogramd("image", spatial_size=(32, 32))] if whole else chain
+    first = scan([item], chain, cache)  # using a transform must not change what it is known by
+    dataset = PreparedDataset([item], [*chain, RandGaussianNoised("image"), ToTensord("label")], cache)
+    assert dataset[0]["image"].shape == (1, 32, 32)
+    assert dataset[0]["to_original"].shape == (3, 3)
+    assert (first.computed, dataset.computed, dataset.reused, dataset.corrupt) == (1, 0, 2, 0)
+    assert sum(first.mask_quality.values()) == 1
 
 
 def test_a_defect_of_a_transform_is_not_taken_for_a_bad_file(records, cache):

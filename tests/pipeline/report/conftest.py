@@ -4,16 +4,18 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 import pytest
 from mammo.pipeline.metrics import evaluate_predictions, explanation_measures
+from mammo.pipeline.report import write_report
 from PIL import Image
 from scipy.special import expit
 
 HOSTILE = "<script>alert(1)</script>"
-DRAWS = 100
+DRAWS = 50
 SIZE = (64, 32)
 MAPS = ("attention", "attention_gradient", "gradcam")
 
@@ -28,7 +30,7 @@ class FakeRuns:
     classifiers: dict[str, Path]
     explanations: Path
 
-    def arguments(self) -> dict[str, object]:
+    def arguments(self) -> dict[str, Any]:
         """Keyword arguments of ``write_report``, all of them."""
         return {
             "title": "Fake run",
@@ -73,6 +75,12 @@ def make_runs(root: Path, patients: int = 90, draws: int = DRAWS, maps_size: tup
 def fake_runs(tmp_path_factory: pytest.TempPathFactory) -> FakeRuns:
     """Shared: tests that damage a file copy the tree first."""
     return make_runs(tmp_path_factory.mktemp("runs"))
+
+
+@pytest.fixture(scope="session")
+def report_path(fake_runs: FakeRuns, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of the undamaged runs."""
+    return write_report(tmp_path_factory.mktemp("report"), **fake_runs.arguments())
 
 
 def _images(rng: np.random.Generator, patients: int) -> pd.DataFrame:
@@ -160,6 +168,6 @@ def _write_explanations(folder: Path, table: pd.DataFrame, rng: np.random.Genera
             path.parent.mkdir(parents=True, exist_ok=True)
             image = (breast * (0.3 + 0.2 * rng.random(size)) + 0.5 * lesion).clip(0, 1)
             panels = np.hstack([image, *(values / max(float(values.max()), 1e-6) for values in maps.values())])
-            Image.fromarray((255 * panels).astype(np.uint8)).resize((1200, 480)).save(path)
+            Image.fromarray((255 * panels).astype(np.uint8)).resize((480, 192)).save(path)
             drawn += 1
     pd.DataFrame(rows).to_csv(folder / "explanations.csv", index=False)

@@ -13,9 +13,9 @@ from tqdm import tqdm
 
 from .case import in_test_split
 from .layout import HEADERS, ROOT, table_name, write_patient_view, write_table
-from .patient import VIEWS, patient
 from .presets import preset_named
 from .version import PHANTOM_VERSION
+from .views import VIEWS, patient
 
 Rows = list[tuple[dict[str, Any], list[str | int] | None]]
 

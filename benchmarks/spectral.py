@@ -1,0 +1,149 @@
+"""What the spectral penalties cost and how exact they are, beside a Swin-B training step and beside their peers.
+
+    python benchmarks/spectral.py [--quick]
+
+Timed in turn, so that a busy machine troubles all alike; medians of wall time, forward and backward pass.
+
+* step: Swin-B classifier, batch 4, 224 x 224, forward, backward and AdamW, without penalties.
+* ours: SpectralNormPenalty on all query and key weights.
+* exact: the same penalty from torch.linalg.svdvals.
+* power: one plain power step per matrix and call, as torch.nn.utils.parametrizations.spectral_norm takes.
+* attention: AttentionSpectralPenalty on the maps of the same batch, down to the logits of the softmax.
+
+The error is the largest of the relative errors of sigma against float64 along AdamW steps on gradients of low rank.
+The last line is one JSON object: times as shares of the step (or, for exact, as multiples of ours) and errors.
+"""
+
+import argparse
+import copy
+import json
+import statistics
+import time
+from collections.abc import Callable
+from functools import partial
+
+import torch
+from mammo.networks import MammogramClassifier, SwinEncoder
+from mammo.networks.losses import AttentionSpectralPenalty, SpectralNormPenalty
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+class PowerSteps(nn.Module):
+    """Peer: the penalty from one power step per call from the last vectors, fifteen at the start."""
+
+    def __init__(self, weights: list[Callable[[], Tensor]]) -> None:
+        super().__init__()
+        self.weights = weights
+        self.vectors = [F.normalize(torch.randn(w().shape[1]), dim=0) for w in weights]
+        for _ in range(15):
+            self()
+
+    def forward(self) -> Tensor:
+        return torch.stack([self._sigma(i, weight()).square() for i, weight in enumerate(self.weights)]).sum()
+
+    def _sigma(self, index: int, weight: Tensor) -> Tensor:
+        with torch.no_grad():
+            u = F.normalize(weight @ self.vectors[index], dim=0)
+            v = self.vectors[index] = F.normalize(weight.T @ u, dim=0)
+        return u @ weight @ v
+
+
+def queries_and_keys(network: nn.Module) -> list[Callable[[], Tensor]]:
+    candidates = [getattr(module, "qkv", None) for module in network.modules()]
+    layers = [candidate for candidate in candidates if isinstance(candidate, nn.Linear)]
+
+    def part(layer: nn.Linear, index: int) -> Tensor:
+        return layer.weight.split(layer.in_features)[index]
+
+    return [partial(part, layer, index) for layer in layers for index in (0, 1)]
+
+
+def exact(weights: list[Callable[[], Tensor]]) -> Tensor:
+    return torch.stack([torch.linalg.svdvals(weight())[0].square() for weight in weights]).sum()
+
+
+def medians(tasks: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each task; every round runs them all in turn, after one round to warm up."""
+    times: dict[str, list[float]] = {name: [] for name in tasks}
+    for number in range(rounds + 1):
+        for name, task in tasks.items():
+            start = time.perf_counter()
+            task()
+            if number:
+                times[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def costs(size: str, rounds: int) -> dict[str, float]:
+    network = MammogramClassifier(SwinEncoder(size=size))
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    batch, labels = torch.rand(4, 2, 224, 224).round(), torch.tensor([0, 1, 0, 1])
+    weights = queries_and_keys(network)
+    power, ours, attention = PowerSteps(weights), SpectralNormPenalty(network, 1.0), AttentionSpectralPenalty(1.0)
+    with torch.no_grad():
+        maps = [a.requires_grad_() for a in network(batch, details=True)["attention"]]
+
+    def step() -> None:
+        optimizer.zero_grad()
+        F.cross_entropy(network(batch), labels).backward()
+        optimizer.step()
+
+    def attention_penalty() -> None:
+        for attention_map in maps:
+            attention_map.grad = None
+        attention(maps).backward()
+
+    return medians(
+        {
+            "step": step,
+            "ours": lambda: ours().backward(),
+            "power": lambda: power().backward(),
+            "attention": attention_penalty,
+            "exact": lambda: exact(weights).backward(),
+        },
+        rounds,
+    )
+
+
+def errors(width: int, steps: int) -> dict[str, float]:
+    """Largest relative error of the penalty of one layer along AdamW steps on a rank-one gradient with noise."""
+    network = nn.Module()
+    network.qkv = nn.Linear(width, 3 * width)
+    nn.init.trunc_normal_(network.qkv.weight, std=0.02)
+    ours, weights = SpectralNormPenalty(network, 1.0), queries_and_keys(network)
+    methods = {"ours": ours, "power": PowerSteps(weights)}
+    optimizer = torch.optim.AdamW(network.parameters(), lr=1e-4)
+    signal = torch.randn(3 * width, 1) @ torch.randn(1, width)
+    worst = dict.fromkeys(methods, 0.0)
+    for _ in range(steps):
+        network.qkv.weight.grad = signal + 0.3 * torch.randn_like(signal)
+        optimizer.step()
+        truth = exact(queries_and_keys(copy.deepcopy(network).double())).item()
+        for name, method in methods.items():
+            # The penalty is a sum of squares: half its relative error is that of sigma.
+            worst[name] = max(worst[name], abs(method().item() / truth - 1) / 2)
+    return worst
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="one round on Swin-T, for a check that it runs")
+    quick = parser.parse_args().quick
+    torch.manual_seed(0)
+    size, rounds = ("tiny", 1) if quick else ("base", 5)
+    seconds = costs(size, rounds)
+    worst = errors(128 if quick else 512, 20 if quick else 50)
+    print(f"Swin {size}, batch 4, 224 x 224, {torch.get_num_threads()} threads, medians of {rounds}")
+    print(f"{'':10} {'ms':>9} {'share of step':>14} {'worst error of sigma':>21}")
+    for name, value in seconds.items():
+        error = f"{worst[name]:.1e}" if name in worst else ""
+        print(f"{name:10} {1000 * value:9.1f} {value / seconds['step']:14.2%} {error:>21}")
+    ratios = {f"{name}_of_step": seconds[name] / seconds["step"] for name in ("ours", "power", "attention", "exact")}
+    ratios |= {"exact_of_ours": seconds["exact"] / seconds["ours"]}
+    ratios |= {f"{name}_error": error for name, error in worst.items()}
+    print(json.dumps({name: round(value, 6) for name, value in ratios.items()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,26 @@
+"""The embedded default dataset: a small phantom that is made where no dataset is named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from .datasets.prepare import prepare_dataset
+from .phantom import generate
+
+
+def embedded_dataset(folder: str | Path = "outputs/phantom", *, patients: int = 24, seed: int = 0) -> Path:
+    """Folder of a small phantom with its ``datalist.json``, made at the first call.
+
+    Args:
+        folder: where the phantom is, or will be.
+        patients: how many; the share for test is a quarter.
+        seed: of the phantom and of the split.
+
+    Raises:
+        ValueError: if the folder holds something else.
+    """
+    root = Path(folder)
+    generate(root, patients=patients, seed=seed, preset="demo")
+    if not (root / "datalist.json").is_file():
+        prepare_dataset("cbis_ddsm", root, root / "datalist.json", seed=seed)
+    return root

@@ -1,0 +1,97 @@
+"""One step against the chain that it replaces."""
+
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from mammo.transforms import (
+    BreastMaskd,
+    ChestWallLeftd,
+    CropToBreastd,
+    LoadMammogramd,
+    PrepareMammogramd,
+    RecordGeometryd,
+    ResizeMammogramd,
+)
+from monai.transforms import Compose, FromMetaTensord, Invertd
+
+Breast = Callable[..., tuple[np.ndarray, np.ndarray]]
+WriteDicom = Callable[..., Path]
+
+
+def chain(**resize: Any) -> Compose:
+    steps = [LoadMammogramd(), ChestWallLeftd(), BreastMaskd(), CropToBreastd(), ResizeMammogramd(**resize)]
+    return Compose([*steps, RecordGeometryd()])
+
+
+@pytest.fixture
+def film(breast: Breast, write_dicom: WriteDicom) -> Callable[..., Path]:
+    def write(shape: tuple[int, int], side: str, **tags: Any) -> Path:
+        return write_dicom(np.rint(breast(shape, side)[0] * 4095).astype(np.uint16), **tags)
+
+    return write
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("shape", [(90, 61), (401, 303), (1301, 997)])
+@pytest.mark.parametrize("resize", [{"spatial_size": (64, 64)}, {"spatial_size": (96, 32), "mode": "stretch"}])
+def test_result_equals_the_chain_to_the_last_bit(
+    film: Callable[..., Path], shape: tuple[int, int], side: str, resize: dict[str, Any]
+) -> None:
+    path = film(shape, side, WindowCenter=2000, WindowWidth=3000, ImagerPixelSpacing=[0.1, 0.1])
+    one, many = PrepareMammogramd(**resize)({"image": path}), chain(**resize)({"image": path})
+    assert one.keys() == many.keys()
+    assert one["mask_quality"] == many["mask_quality"] == "ok"
+    for key in ("image", "mask", "to_original"):
+        assert torch.equal(one[key], many[key]), key
+    assert torch.equal(one["mask"].affine, many["mask"].affine)
+    assert one["image"].meta.keys() == many["image"].meta.keys()
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+def test_inverse_equals_that_of_the_chain(film: Callable[..., Path], side: str) -> None:
+    path = film((401, 303), side)
+    found = []
+    for transform in (PrepareMammogramd(), chain()):
+        d = transform({"image": path})
+        d["found"] = d["mask"].clone()
+        found.append(Invertd(keys="found", transform=transform, orig_keys="image")(d)["found"])
+    assert found[0].shape == (1, 401, 303)
+    assert torch.equal(*found)
+
+
+def test_frame_without_a_breast_is_kept_whole_and_says_so(write_dicom: WriteDicom) -> None:
+    pixels = np.zeros((300, 200), np.uint16)
+    pixels[150, 100] = 4095
+    path = write_dicom(pixels)
+    one, many = PrepareMammogramd()({"image": path}), chain()({"image": path})
+    assert one["mask_quality"] == many["mask_quality"] == "empty"
+    assert torch.equal(one["image"], many["image"])
+    assert one["mask"].sum() == 0
+
+
+@pytest.mark.parametrize("transform", [PrepareMammogramd(), chain()])
+def test_prepared_record_without_metadata_loads_without_pickle(
+    film: Callable[..., Path], tmp_path: Path, transform: Callable[..., Any]
+) -> None:
+    d = transform({"image": str(film((200, 150), "right", ImageLaterality="R"))})
+    plain = FromMetaTensord(keys=("image", "mask"))(d)
+    plain = {k: v for k, v in plain.items() if k in d}
+    torch.save(plain, tmp_path / "item.pt")
+    again = torch.load(tmp_path / "item.pt", weights_only=True)
+    assert again.keys() == {"image", "mask", "mask_quality", "to_original", "laterality"}
+    assert torch.equal(again["image"], d["image"].as_tensor())
+
+
+def test_transform_can_be_pickled() -> None:
+    again = pickle.loads(pickle.dumps(PrepareMammogramd(spatial_size=(32, 16))))
+    assert again.resizer.spatial_size == (32, 16)
+
+
+def test_one_key_only() -> None:
+    with pytest.raises(ValueError, match="expected one image"):
+        PrepareMammogramd(keys=("a", "b"))
