@@ -97,12 +97,15 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
             "output_dir": str(mim), "cache_dir": arguments.cache_dir, "force_recompute": arguments.force_recompute,
             "max_epochs": arguments.mim_epochs,
         })  # fmt: skip
-    caching = {"cache_dir": arguments.cache_dir_cls or arguments.cache_dir}
+    caching = {
+        "cache_dir": arguments.cache_dir_cls or arguments.cache_dir,
+        "force_recompute": arguments.force_recompute_cls,
+    }
     if arguments.train_cls:
         require(mim / "checkpoints/best.pt", "--train_mim")
         run_bundle("swin_mim", "finetune", **stretch, overrides=common | caching | {
             "output_dir": str(cls), "pretrained": str(mim / "checkpoints/best.pt"),
-            "force_recompute": arguments.force_recompute_cls, "max_epochs": arguments.cls_epochs,
+            "max_epochs": arguments.cls_epochs,
             "label_percentage": arguments.missing_label_percentage,
         })  # fmt: skip
     if arguments.train_cls or arguments.visualize:
@@ -112,7 +115,7 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
         })  # fmt: skip
     if arguments.visualize:
         run_bundle("swin_mim", "explain", **stretch, overrides=common | caching | {
-            "output_dir": str(out / "visualizations"), "checkpoint": str(cls / "checkpoints/best.pt"),
+            "output_dir": str(out / "visualizations"), "force_recompute": False, "checkpoint": str(cls / "checkpoints/best.pt"),
         })  # fmt: skip
     if not (arguments.train_mim or arguments.train_cls or arguments.visualize):
         require(mim / "checkpoints/best.pt", "--train_mim")

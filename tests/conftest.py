@@ -20,3 +20,15 @@ def real_data() -> Path:
     if not Path(root, "manifest.csv").is_file():
         pytest.skip("MAMMO_REAL_DATA is not set to the folder of real mammograms")
     return Path(root)
+
+
+@pytest.fixture(scope="session")
+def phantom(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder of a phantom of 12 patients, small enough for every stage, with its ``datalist.json``."""
+    from mammo.pipeline.datasets.prepare import prepare_dataset
+    from mammo.pipeline.phantom import generate
+
+    root = tmp_path_factory.mktemp("phantom") / "data"
+    generate(root, patients=12, seed=3, preset="demo", views="CC", test_fraction=0.34)
+    prepare_dataset("cbis_ddsm", root, root / "datalist.json", validation_fraction=0.5)
+    return root

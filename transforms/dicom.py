@@ -188,7 +188,7 @@ class LoadMammogramd(MapTransform):
 def fill_view(d: dict[Hashable, Any], meta: Mapping[str, Any]) -> None:
     """Fill ``laterality`` and ``view`` of a record from a file's metadata where the record lacks them."""
     for name in ("laterality", "view"):
-        if not d.get(name) and meta[name]:
+        if not d.get(name) and meta.get(name):
             d[name] = meta[name]
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, get_track_meta
-from monai.transforms import InvertibleTransform, MapTransform
+from monai.transforms import Flip, InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_tensor
 
 from .segmentation import WALL_SIDE_PX, segment_breast
@@ -60,8 +60,11 @@ class ChestWallLeft(InvertibleTransform):
         return out.copy_meta_from(meta) if isinstance(out, MetaTensor) else out
 
     def inverse(self, data: torch.Tensor) -> torch.Tensor:
-        flipped = self.pop_transform(data)[TraceKeys.EXTRA_INFO]["flipped"]
-        return data.flip(-1) if flipped else data
+        if not self.pop_transform(data)[TraceKeys.EXTRA_INFO]["flipped"]:
+            return data
+        flip = Flip(spatial_axis=1)
+        with flip.trace_transform(False):
+            return flip(data)
 
 
 class ChestWallLeftd(MapTransform, InvertibleTransform):

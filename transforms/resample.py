@@ -26,13 +26,17 @@ def resample(rows: RowBlocks, shape: tuple[int, int], size: tuple[int, int]) -> 
         small = np.ascontiguousarray(rows(0, shape[0]), dtype=np.float32)
     else:
         tall = torch.empty(inner[0], shape[1])  # (new rows, old columns)
+        low, high = torch.tensor(torch.inf), torch.tensor(-torch.inf)
         for new, old, weights in _area_blocks(shape[0], inner[0]):
-            block = np.ascontiguousarray(rows(old.start, old.stop), dtype=np.float32)
-            torch.matmul(weights, torch.from_numpy(block), out=tall[new])
+            block = torch.from_numpy(np.ascontiguousarray(rows(old.start, old.stop), dtype=np.float32))
+            torch.matmul(weights, block, out=tall[new])
+            least, most = block.aminmax()
+            low, high = torch.minimum(low, least), torch.maximum(high, most)
         result = torch.empty(inner)
         for new, old, weights in _area_blocks(shape[1], inner[1]):
             result[:, new] = tall[:, old] @ weights.T
-        small = result.numpy()
+        # A mean lies between the extremes; rounding must not say otherwise (1.0000001 is no share of white).
+        small = result.clamp_(low, high).numpy()
     return small if inner == size else cv2.resize(small, size[::-1], interpolation=cv2.INTER_LINEAR)
 
 

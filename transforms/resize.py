@@ -7,6 +7,7 @@ import numpy as np
 import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor, get_track_meta
+from monai.data.utils import to_affine_nd
 from monai.transforms import InvertibleTransform, MapTransform
 from monai.transforms.utils import scale_affine
 from monai.utils import StrEnum, TraceKeys, convert_to_tensor
@@ -85,7 +86,10 @@ class ResizeMammogram(InvertibleTransform):
         inner = data[None, :, :rows, :columns].float()
         size = tuple(transform[TraceKeys.ORIG_SIZE])
         # "nearest-exact" samples at pixel centres; torch's "nearest" is shifted by up to half a pixel.
-        return interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
+        out = interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
+        if isinstance(out, MetaTensor):
+            out.affine = data.affine @ to_affine_nd(3, scale_affine((rows, columns), size), dtype=torch.float64)
+        return out
 
 
 class ResizeMammogramd(MapTransform, InvertibleTransform):

@@ -50,7 +50,7 @@ class Segmentation(NamedTuple):
     """Mask of the reduced picture.
 
     ``mask`` is uint8 {0, 1}, one element for ``factor x factor`` pixels; ``wall`` is the side of the chest
-    wall, ``"left"``, ``"right"`` or None where the pixels do not tell.
+    wall, ``"left"``, ``"right"`` or None where the quality is not ``ok``.
     """
 
     mask: np.ndarray
@@ -73,6 +73,7 @@ _AIR_SMOOTHING = 0.12
 _SKIN_LEVEL = 0.3  # skin begins this far up from the air to the core's threshold
 _AIR_NOISE_SD = 4.0
 _MOST_NOISE = 8.0  # levels; more is uneven fog, not noise
+_LEAST_CONTRAST = 8  # levels of 255 after the square root
 _LEAST_AREA = 0.02  # of the frame
 _FULL_AREA = 0.97  # of the frame
 _SECOND_AREA = 0.3  # of the largest region
@@ -122,13 +123,16 @@ def segment_breast(image: np.ndarray, long_side_px: int = MASK_SIDE_PX) -> Segme
 def segment_reduced(small: np.ndarray, factor: int) -> Segmentation:
     """Segment a picture that :func:`reduce_rows` has averaged down by ``factor``."""
     level = _level(small)
+    if int(level.max()) - int(level.min()) < _LEAST_CONTRAST:
+        return Segmentation(np.zeros_like(level), factor, MaskQuality.EMPTY, None)
     regions = _core(level)
     core, areas = _largest(regions)
     if core.mean() < _LEAST_AREA:
         return Segmentation(np.zeros_like(core), factor, MaskQuality.EMPTY, None)
     mask = _fill_holes(_grow_to_skin(level, core))
     walls = _wall_score(level, mask), _wall_score(level[:, ::-1], mask[:, ::-1])
-    return Segmentation(mask, factor, _quality(mask, areas, walls), _wall(walls))
+    quality = _quality(mask, areas, walls)
+    return Segmentation(mask, factor, quality, _wall(walls) if quality == MaskQuality.OK else None)
 
 
 def _level(small: np.ndarray) -> np.ndarray:

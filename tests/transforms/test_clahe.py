@@ -27,9 +27,9 @@ def test_faint_contrast_grows() -> None:
     assert CLAHE()(image).std() > 2 * image.std()
 
 
-def test_more_than_256_levels_survive() -> None:
+def test_more_levels_than_8_bits_hold_survive() -> None:
     image = torch.linspace(0, 1, 128 * 128).reshape(1, 128, 128)
-    assert len(CLAHE()(image).unique()) > 4096
+    assert len(CLAHE()(image).unique()) > 256
 
 
 def test_geometry_is_kept_and_the_input_untouched() -> None:

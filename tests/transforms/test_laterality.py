@@ -30,7 +30,7 @@ def test_markers_and_borders_do_not_decide(breast: Breast, side: str) -> None:
     far = slice(-40, None) if side == "left" else slice(0, 40)
     image[:, far][30:330] = 0.0
     image[:, far][30:330, 5:35] = 0.97  # a long bright label on the far edge
-    cv2.putText(image, "R", (130, 40), cv2.FONT_HERSHEY_SIMPLEX, 1, 1.0, 4)
+    cv2.circle(image, (150, 25), 12, 1.0, 4)
     assert ChestWallLeft().is_right(torch.from_numpy(image)[None]) == (side == "right")
 
 
@@ -68,6 +68,12 @@ def test_inverse_restores_the_image(breast: Breast, side: str) -> None:
     assert back.applied_operations == []
 
 
+def test_inverse_of_the_dictionary_form_follows_its_record(breast: Breast) -> None:
+    image = MetaTensor(torch.from_numpy(breast(side="right")[0])[None])
+    transform = ChestWallLeftd()
+    assert torch.equal(transform.inverse(transform({"image": image}))["image"], image)
+
+
 def test_affine_is_that_of_monai_flip(breast: Breast) -> None:
     image = MetaTensor(torch.from_numpy(breast(side="right")[0])[None], affine=torch.diag(torch.tensor([2.0, 3, 1, 1])))
     torch.testing.assert_close(ChestWallLeft()(image).affine, Flip(spatial_axis=1)(image).affine)
@@ -82,7 +88,8 @@ def test_first_key_decides_for_all(breast: Breast) -> None:
 
 
 def test_tie_break_reads_side_and_orientation() -> None:
-    blank = MetaTensor(torch.rand(1, 30, 20), meta={"patient_orientation": "P\\F"})
+    ramp = torch.linspace(0.5, 0.51, 20).expand(1, 30, 20).contiguous()
+    blank = MetaTensor(ramp, meta={"patient_orientation": "P\\F"})
     assert torch.equal(ChestWallLeftd()({"image": blank})["image"], blank.flip(-1))
-    plain = torch.rand(1, 30, 20)
+    plain = ramp
     assert torch.equal(ChestWallLeftd()({"image": plain, "laterality": "R"})["image"], plain.flip(-1))

@@ -1,7 +1,6 @@
 """How explanation measures are read."""
 
 import pytest
-
 from mammo.pipeline.report.explanation_section import reading
 
 
