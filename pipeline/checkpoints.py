@@ -23,7 +23,7 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
     """Write a checkpoint beside ``path`` and move it there, so that a kill leaves the old one or the new one.
 
     Raises:
-        OSError: with the folder named, where the disk is full; nothing half-written stays behind.
+        OSError: with the file named, where it cannot be written; nothing half-written stays behind.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(f".{os.getpid()}.tmp")
@@ -32,7 +32,7 @@ def save_atomically(content: Mapping[str, Any], path: Path) -> None:
         os.replace(temporary, path)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as RuntimeError
         raise OSError(
-            errno.ENOSPC,
+            getattr(error, "errno", None) or errno.ENOSPC,
             f"cannot write the checkpoint ({error}); free space there or choose another --output_dir",
             str(path),
         ) from error

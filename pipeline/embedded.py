@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import ignite.distributed as idist
+
 from .datasets.prepare import prepare_dataset
 from .phantom import generate
 
 
 def embedded_dataset(folder: str | Path = "outputs/phantom", *, patients: int = 24, seed: int = 0) -> Path:
-    """Folder of a small phantom with its ``datalist.json``, made at the first call.
+    """Folder of a small phantom with its ``datalist.json``, made at the first call (of the first process).
 
     Args:
         folder: where the phantom is, or will be.
@@ -20,7 +22,8 @@ def embedded_dataset(folder: str | Path = "outputs/phantom", *, patients: int = 
         ValueError: if the folder holds something else.
     """
     root = Path(folder)
-    generate(root, patients=patients, seed=seed, preset="demo")
-    if not (root / "datalist.json").is_file():
-        prepare_dataset("cbis_ddsm", root, root / "datalist.json", seed=seed)
+    with idist.one_rank_first():
+        generate(root, patients=patients, seed=seed, preset="demo")
+        if not (root / "datalist.json").is_file():
+            prepare_dataset("cbis_ddsm", root, root / "datalist.json", seed=seed)
     return root

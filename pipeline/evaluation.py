@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -11,6 +10,7 @@ import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 
+from .datasets.files import write_atomically
 from .handlers import PredictionWriter
 from .metrics import evaluate_predictions
 
@@ -41,6 +41,4 @@ class MetricsWriter:
         table = pd.read_csv(self.predictions.path, dtype={"image_id": str, "patient_id": str})
         test, validation = (table[table["split"] == split] for split in ("test", "validation"))
         metrics = evaluate_predictions(test, validation, draws=self.draws, seed=self.seed)
-        temporary = self.path.with_suffix(".tmp")
-        temporary.write_text(json.dumps(metrics, indent=1, allow_nan=False))
-        os.replace(temporary, self.path)
+        write_atomically(self.path, json.dumps(metrics, indent=1, allow_nan=False).encode())

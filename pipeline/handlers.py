@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 import json
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,7 +18,9 @@ from ignite.handlers import ProgressBar as IgniteProgressBar
 from monai.engines import Trainer, Workflow
 from monai.transforms import Randomizable
 from monai.utils import set_determinism
-from torch import Tensor
+from torch import Tensor, nn
+
+from .datasets.files import write_atomically
 
 PREDICTION_COLUMNS = (
     "image_id", "patient_id", "laterality", "view", "dataset", "split", "density", "abnormality", "birads",
@@ -26,9 +28,9 @@ PREDICTION_COLUMNS = (
 
 
 class SeedEpoch:
-    """Seed every generator at the start of each epoch from ``seed`` and the epoch's number.
+    """Seed every generator at the start of each epoch from ``seed``, the epoch's number and the process's rank.
 
-    A run that was interrupted and resumed then equals one that was not (with ``num_workers`` 0 exactly; with
+    Processes of a distributed run augment differently. A run that was interrupted and resumed then equals one that was not (with ``num_workers`` 0 exactly; with
     workers, MONAI seeds them from torch's generator, which is seeded here).
     """
 
@@ -40,15 +42,41 @@ class SeedEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Workflow) -> None:
-        set_determinism(self.seed + engine.state.epoch)
+        seed = self.seed + engine.state.epoch + 7919 * idist.get_rank()
+        set_determinism(seed)
         dataset = engine.state.dataloader.dataset
         transform = getattr(dataset, "transform", None)
         if isinstance(transform, Randomizable):
-            transform.set_random_state(self.seed + engine.state.epoch)
+            transform.set_random_state(seed)
+
+
+class BroadcastBuffers:
+    """Give all processes the first one's buffers, such as the running means of batch norm, before an engine runs.
+
+    Distributed training leaves them different. An evaluator must not use the wrapped network instead: that
+    synchronises at every batch, and may wait for ever where one process has a batch more than another.
+
+    Args:
+        network: the network itself, not wrapped for distribution.
+    """
+
+    def __init__(self, network: nn.Module) -> None:
+        self.network = network
+
+    def attach(self, engine: Workflow) -> None:
+        """Register with the evaluator ``engine``."""
+        engine.add_event_handler(Events.STARTED, self)
+
+    def __call__(self, engine: Workflow) -> None:
+        if idist.get_world_size() > 1:
+            for buffer in self.network.buffers():
+                torch.distributed.broadcast(buffer, src=0)
 
 
 class HistoryWriter:
     """Write ``history.json`` after every epoch: mean training loss with its parts, and the validation metrics.
+
+    Means are over the steps of all processes.
 
     Args:
         path: the file, rewritten atomically; on resume its rows up to the resumed epoch are kept.
@@ -91,17 +119,15 @@ class HistoryWriter:
     def write(self, engine: Workflow) -> None:
         """Append the finished epoch and rewrite the file."""
         place = {"epoch": engine.state.epoch, "iteration": engine.state.iteration}
-        self.rows["train"].append(place | {k: float(v) / self.steps for k, v in self.sums.items()})
+        steps = idist.all_reduce(self.steps)
+        self.rows["train"].append(place | {k: idist.all_reduce(float(v)) / steps for k, v in self.sums.items()})
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:
             metrics = {name: float(value) for name, value in self.evaluator.state.metrics.items()}
             self.rows["validation"].append({"epoch": engine.state.epoch} | metrics)
         self.sums.clear()
         self.steps = 0
         if idist.get_rank() == 0:
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            temporary = self.path.with_suffix(".tmp")
-            temporary.write_text(json.dumps(self.rows, indent=1))
-            os.replace(temporary, self.path)
+            write_atomically(self.path, json.dumps(self.rows, indent=1).encode())
 
 
 class PredictionWriter:
@@ -160,10 +186,9 @@ class PredictionWriter:
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV file in one move, so that no reader meets half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(".tmp")
-    table.to_csv(temporary, index=False)
-    os.replace(temporary, path)
+    text = io.StringIO()
+    table.to_csv(text, index=False)
+    write_atomically(path, text.getvalue().encode())
 
 
 class ReconstructionPictures:

@@ -115,7 +115,8 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
         })  # fmt: skip
     if arguments.visualize:
         run_bundle("swin_mim", "explain", **stretch, overrides=common | caching | {
-            "output_dir": str(out / "visualizations"), "force_recompute": False, "checkpoint": str(cls / "checkpoints/best.pt"),
+            "output_dir": str(out / "visualizations"), "force_recompute": False,
+            "checkpoint": str(cls / "checkpoints/best.pt"),
         })  # fmt: skip
     if not (arguments.train_mim or arguments.train_cls or arguments.visualize):
         require(mim / "checkpoints/best.pt", "--train_mim")

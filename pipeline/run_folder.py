@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
-import os
 import platform
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+import fire
 import ignite.distributed as idist
 import yaml
+from monai.bundle import ConfigParser
+from monai.bundle.scripts import update_kwargs
+
+from .datasets.files import write_atomically
 
 PACKAGES = (
     "torch",
@@ -29,7 +34,7 @@ PACKAGES = (
 
 
 class RunFolder:
-    """Write ``environment.json`` into a run's folder before the work begins.
+    """Write ``environment.json`` into a run's folder before the work begins, and ``config.yaml`` if MONAI runs it.
 
     Args:
         directory: the run folder, made where it is missing.
@@ -43,10 +48,9 @@ class RunFolder:
         self.seed = seed
 
     def write(self) -> None:
-        """Write the file (the first process only)."""
+        """Write the files (the first process only)."""
         if idist.get_rank() != 0:
             return
-        self.directory.mkdir(parents=True, exist_ok=True)
         environment = {
             "command": " ".join(sys.argv),
             "datalist": str(self.datalist),
@@ -56,7 +60,10 @@ class RunFolder:
             "seed": self.seed,
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         }
-        (self.directory / "environment.json").write_text(json.dumps(environment, indent=1))
+        write_atomically(self.directory / "environment.json", json.dumps(environment, indent=1).encode())
+        config = bundle_configuration(sys.argv)
+        if config is not None:  # our own launcher has written it
+            write_configuration(config, self.directory)
 
 
 def git_revision() -> str | None:
@@ -72,8 +79,30 @@ def git_revision() -> str | None:
 
 def write_configuration(config: Mapping[str, Any], directory: str | Path) -> None:
     """Write the merged configuration of a bundle run, overrides included, as ``config.yaml``."""
-    path = Path(directory) / "config.yaml"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    temporary.write_text(yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True))
-    os.replace(temporary, path)
+    text = yaml.safe_dump(dict(config), sort_keys=False, allow_unicode=True)
+    write_atomically(Path(directory) / "config.yaml", text.encode())
+
+
+def bundle_configuration(argv: Sequence[str]) -> dict[str, Any] | None:
+    """The merged configuration of a process ``python -m monai.bundle run ...``; None for any other process.
+
+    MONAI resolves its configuration in place and hands it to nothing that it builds: the files are read again.
+
+    Args:
+        argv: the process's ``sys.argv``.
+    """
+    if len(argv) < 2 or not argv[0].endswith("monai/bundle/__main__.py") or argv[1] != "run":
+        return None
+    found: list[dict[str, Any]] = []
+
+    def read(
+        run_id: Any = None, init_id: Any = None, final_id: Any = None, meta_file: Any = None,
+        config_file: Any = None, logging_file: Any = None, tracking: Any = None, args_file: Any = None, **override: Any,
+    ) -> None:  # fmt: skip
+        options = update_kwargs(args_file, config_file=config_file, **override)
+        parser = ConfigParser(ConfigParser.load_config_files(options["config_file"]))
+        parser.update({key: value for key, value in options.items() if key not in inspect.signature(read).parameters})
+        found.append(parser.get())
+
+    fire.Fire({"run": read}, command=list(argv[1:]))  # as MONAI itself reads its command line
+    return found[0]

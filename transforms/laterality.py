@@ -11,7 +11,7 @@ from monai.data import MetaTensor, get_track_meta
 from monai.transforms import Flip, InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_tensor
 
-from .segmentation import WALL_SIDE_PX, segment_breast
+from .segmentation import chest_wall
 
 __all__ = ["ChestWallLeft", "ChestWallLeftd", "wall_is_right"]
 
@@ -36,8 +36,7 @@ class ChestWallLeft(InvertibleTransform):
     def is_right(self, image: torch.Tensor, laterality: str | None = None, orientation: str | None = None) -> bool:
         """Whether the chest wall is on the right; the first channel is looked at."""
         pixels = np.asarray(image[0].detach().cpu(), dtype=np.float32)
-        wall = segment_breast(pixels, WALL_SIDE_PX).wall
-        return wall_is_right(wall, laterality, orientation)
+        return wall_is_right(chest_wall(pixels), laterality, orientation)
 
     def mirror(self, image: torch.Tensor, flipped: bool) -> torch.Tensor:
         """Mirror ``image`` if ``flipped``, and record it."""

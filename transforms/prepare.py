@@ -16,14 +16,7 @@ from .laterality import ChestWallLeft, wall_is_right
 from .picture import Picture
 from .resample import nearest_indices, resample
 from .resize import ResizeMammogram, ResizeMode
-from .segmentation import (
-    MASK_SIDE_PX,
-    WALL_SIDE_PX,
-    Segmentation,
-    reduce_rows,
-    reduction,
-    segment_reduced,
-)
+from .segmentation import Segmentation, chest_wall_reduced, reduce_rows, reduction, segment_reduced
 
 __all__ = ["PrepareMammogramd"]
 
@@ -102,9 +95,12 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
 
     def _find(self, picture: Picture, laterality: str | None) -> tuple[bool, Segmentation]:
         """Decide on mirroring, and segment the picture as it will be."""
-        wall = _segment(picture, WALL_SIDE_PX, mirrored=False).wall
-        flipped = wall_is_right(wall, laterality, picture.meta["patient_orientation"])
-        return flipped, _segment(picture, MASK_SIDE_PX, flipped)
+        factor = reduction(picture.shape)
+        small = reduce_rows(picture.rows, picture.shape, factor)
+        flipped = wall_is_right(chest_wall_reduced(small), laterality, picture.meta["patient_orientation"])
+        if flipped:
+            small = reduce_rows(lambda rows: picture.rows(rows, mirrored=True), picture.shape, factor)
+        return flipped, segment_reduced(small, factor)
 
     def _cut(
         self, picture: Picture, found: Segmentation, window: tuple[slice, slice], flipped: bool
@@ -115,19 +111,15 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         out = torch.zeros(2, 1, *self.resizer.spatial_size)
         image, mask = (part[0, : inner[0], : inner[1]].numpy() for part in out)
         columns = slice(left, right)
-        image[:] = resample(lambda a, b: picture.rows(slice(top + a, top + b), columns, flipped), shape, inner)
+        image[:] = resample(
+            lambda a, b: picture.rows(slice(top + a, top + b), columns, flipped), shape, inner, unit_range=True
+        )
         rows = _small_indices(top, shape[0], inner[0], found.factor, found.mask.shape[0])
         mask[:] = found.mask[rows[:, None], _small_indices(left, shape[1], inner[1], found.factor, found.mask.shape[1])]
         # The steps are recorded on a picture of the original size that takes no memory.
         blank = MetaTensor(torch.zeros(1).expand(1, *picture.shape), meta=self.reader.describe(picture))
         cut = self.cropper.crop(self.side.record(blank, blank, flipped), window)
         return self.resizer.record(cut, out[0], is_mask=False), self.resizer.record(cut, out[1], is_mask=True)
-
-
-def _segment(picture: Picture, long_side_px: int, mirrored: bool) -> Segmentation:
-    factor = reduction(picture.shape, long_side_px)
-    small = reduce_rows(lambda rows: picture.rows(rows, mirrored=mirrored), picture.shape, factor)
-    return segment_reduced(small, factor)
 
 
 def _spans(found: Segmentation, shape: tuple[int, int]) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Hashable, Mapping
 from typing import Any
 
+import cv2
 import numpy as np
 import torch
 from monai.config import KeysCollection
@@ -88,7 +89,8 @@ class ResizeMammogram(InvertibleTransform):
         # "nearest-exact" samples at pixel centres; torch's "nearest" is shifted by up to half a pixel.
         out = interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
         if isinstance(out, MetaTensor):
-            out.affine = data.affine @ to_affine_nd(3, scale_affine((rows, columns), size), dtype=torch.float64)
+            step = to_affine_nd(3, scale_affine((rows, columns), size))
+            out.affine = data.affine @ torch.as_tensor(step, dtype=torch.float64)
         return out
 
 
@@ -125,4 +127,6 @@ def _shrunk(channel: np.ndarray, size: tuple[int, int], is_mask: bool) -> np.nda
     if is_mask:
         sampled = channel[nearest_indices(rows, size[0])[:, None], nearest_indices(columns, size[1])]
         return (sampled > 0.5).astype(np.float32)
-    return resample(lambda first, last: channel[first:last], (rows, columns), size)
+    low, high, _, _ = cv2.minMaxLoc(channel)
+    unit_range = low >= 0 and high <= 1
+    return resample(lambda first, last: channel[first:last], (rows, columns), size, unit_range)

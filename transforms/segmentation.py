@@ -3,7 +3,7 @@
 The ingredients are those of the published Swin systems (CLAHE, Otsu's threshold, morphology); the order is
 not, because theirs marks a whole film as breast: equalised noise passes the second threshold. Here
 
-1. the picture is averaged down to about 400 px, compressed by a square root and freed of specks (median);
+1. the picture is averaged down to about 320 px, compressed by a square root and freed of specks (median);
 2. the core is what passes Otsu's threshold with or without CLAHE; an opening cuts film borders, labels and
    tape off, and the largest component stays;
 3. the dim skin line is what stands out from the air around it; the air is measured locally, since film fog
@@ -19,10 +19,10 @@ import numpy as np
 from monai.utils import StrEnum
 
 __all__ = [
-    "MASK_SIDE_PX",
-    "WALL_SIDE_PX",
     "MaskQuality",
     "Segmentation",
+    "chest_wall",
+    "chest_wall_reduced",
     "reduce_rows",
     "reduction",
     "segment_breast",
@@ -59,10 +59,8 @@ class Segmentation(NamedTuple):
     wall: str | None
 
 
-MASK_SIDE_PX = 400
-"""Long side of the reduced picture for a mask: an element is 0.7 mm on a film scan."""
-WALL_SIDE_PX = 224
-"""Long side where only the side of the chest wall is asked for."""
+_MASK_SIDE_PX = 320  # an element is 0.85 mm on a film scan
+_WALL_SIDE_PX = 160  # where only the side of the chest wall is asked for
 _ROWS_TAKEN = 2
 _BLOCK_ROWS = 64  # rows of the reduced picture done at a time: they stay in a core's cache
 # All that follow are shares of the long side of the reduced picture, unless they say otherwise.
@@ -86,7 +84,7 @@ _SECOND_WALL = 0.5  # of the rows of the mask
 _WAIST = 0.5  # of the height at either side
 
 
-def reduction(shape: tuple[int, ...], long_side_px: int = MASK_SIDE_PX) -> int:
+def reduction(shape: tuple[int, ...], long_side_px: int = _MASK_SIDE_PX) -> int:
     """Return the whole factor that brings the long side of ``shape`` to about ``long_side_px``."""
     return max(1, round(max(shape) / long_side_px))
 
@@ -113,11 +111,25 @@ def reduce_rows(rows: Callable[[slice], np.ndarray], shape: tuple[int, int], fac
     return small / taken
 
 
-def segment_breast(image: np.ndarray, long_side_px: int = MASK_SIDE_PX) -> Segmentation:
+def segment_breast(image: np.ndarray) -> Segmentation:
     """Segment the breast in a float32 picture ``(H, W)`` with values from 0, air, upwards."""
-    rows, columns = image.shape
-    factor = reduction(image.shape, long_side_px)
-    return segment_reduced(reduce_rows(lambda part: image[part], (rows, columns), factor), factor)
+    return segment_reduced(*_reduced(image))
+
+
+def chest_wall(image: np.ndarray) -> str | None:
+    """Side of the chest wall in a float32 picture ``(H, W)``; None where the pixels do not tell."""
+    return chest_wall_reduced(_reduced(image)[0])
+
+
+def chest_wall_reduced(small: np.ndarray) -> str | None:
+    """Side of the chest wall in a picture that :func:`reduce_rows` has averaged down; coarse is enough."""
+    factor = reduction(small.shape, _WALL_SIDE_PX)
+    return segment_reduced(reduce_rows(lambda part: small[part], (small.shape[0], small.shape[1]), factor), 1).wall
+
+
+def _reduced(image: np.ndarray) -> tuple[np.ndarray, int]:
+    factor = reduction(image.shape)
+    return reduce_rows(lambda part: image[part], (image.shape[0], image.shape[1]), factor), factor
 
 
 def segment_reduced(small: np.ndarray, factor: int) -> Segmentation:

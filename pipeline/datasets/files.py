@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import tempfile
 from pathlib import Path
@@ -25,7 +26,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     The temporary file lies in the same folder, because only a move within one file system is atomic.
 
     Raises:
-        OSError: as the file system raises it (disk full, no permission).
+        OSError: as the file system raises it (no permission); a full disk with the file and the way out.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -36,7 +37,10 @@ def write_atomically(path: str | Path, content: bytes) -> None:
         # mkstemp makes files of mode 600; a cache or a datalist is shared like any other file.
         os.chmod(temporary, _MODE)
         os.replace(temporary, path)
-    except BaseException:  # Ctrl-C too must leave no half-written file
+    except BaseException as error:  # Ctrl-C too must leave no half-written file
         with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
+        if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+            message = "no space left for this file; free some, or write to another folder"
+            raise OSError(error.errno, message, str(path)) from error
         raise

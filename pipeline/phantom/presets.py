@@ -29,7 +29,7 @@ class Preset:
 
 PRESETS = MappingProxyType(
     {
-        "demo": Preset(28.0, 0.15, (20.0, 45.0), 0.17, 0.6, 0.1),
+        "demo": Preset(24.0, 0.15, (16.0, 45.0), 0.24, 0.5, 0.1),
         "standard": Preset(14.0, 0.3, (7.0, 45.0), 0.12, 1.0, 0.4),
     }
 )

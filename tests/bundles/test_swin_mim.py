@@ -113,9 +113,10 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(options, tmp_path, monk
         if trainer.state.epoch == 2:
             raise KeyboardInterrupt
 
-    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(TrainingCheckpoints, "save_last", save_and_die)
+    monkeypatch.setattr(TrainingCheckpoints, "save_last", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
         run_bundle("swin_mim", "finetune", overrides=stopped)
+    monkeypatch.setattr(TrainingCheckpoints, "save_last", original)
     run_bundle("swin_mim", "finetune", overrides=stopped | {"resume": True})
 
     runs = [tmp_path / "whole", tmp_path / "stopped"]
@@ -128,9 +129,9 @@ def test_a_resumed_run_equals_one_that_was_never_stopped(options, tmp_path, monk
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune"])
-def test_monai_finds_every_training_property(stage, options, tmp_path, caplog):
-    workflow = ConfigWorkflow(str(CONFIGS / f"{stage}.yaml"), workflow_type="train", logging_file=False, pretrained=None,
-                              output_dir=str(tmp_path), **options)  # fmt: skip
+def test_monai_finds_every_training_property(stage, options, tmp_path):
+    overrides = {**options, "pretrained": None, "output_dir": str(tmp_path)}
+    workflow = ConfigWorkflow(str(CONFIGS / f"{stage}.yaml"), workflow_type="train", logging_file=False, **overrides)
     workflow.initialize()
     assert workflow.check_properties() == []
 

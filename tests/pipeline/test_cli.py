@@ -41,7 +41,8 @@ def test_help_answers_in_under_half_a_second():
 
 
 def test_help_loads_no_heavy_library():
-    code = "import sys, mammo.pipeline.cli as c; c.build_parser(); print([m for m in ('torch','monai','numpy') if m in sys.modules])"
+    heavy = "[name for name in ('torch', 'monai', 'numpy') if name in sys.modules]"
+    code = f"import sys, mammo.pipeline.cli as cli; cli.build_parser(); print({heavy})"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert answer.stdout.strip() == "[]"
 
@@ -111,6 +112,7 @@ def test_the_published_command_leaves_every_output(phantom, tmp_path, method):
         "--num_workers",
         "0",
     ]
+    flags += ["--mim_epochs", "1", "--cls_epochs", "1"]
     places = ["--root_dir", str(phantom), "--output_dir", str(out), "--cache_dir", str(tmp_path / "cache")]
     small = {"size": "micro", "image_size": [64, 64], "device": "cpu"}
     status = published.main([*places, *flags, "--log_mode", "file", "--method", method], small)

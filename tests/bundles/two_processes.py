@@ -1,0 +1,83 @@
+"""Run by torchrun: what the processes of a distributed step compute, each from its half of a batch.
+
+    torchrun --nproc_per_node=2 two_processes.py BATCH OUT
+
+reads the batch that ``test_distributed.py`` wrote and saves the first process's view of the result.
+"""
+
+import sys
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from ignite.engine import Engine
+from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM
+from mammo.networks.losses import (
+    AttentionSpectralPenalty,
+    BreastBackgroundContrast,
+    ClassificationObjective,
+    MaskedL1Loss,
+    MultiTaskCrossEntropy,
+    PretrainingObjective,
+    SpectralNormPenalty,
+)
+from mammo.pipeline.handlers import BroadcastBuffers
+from torch import distributed, nn
+from torch.nn.parallel import DistributedDataParallel
+
+NETWORKS = ("pretraining", "classification")
+
+
+def build(kind: str) -> tuple[nn.Module, nn.Module]:
+    """The network with frozen normalisation, and its objective with every term switched on."""
+    torch.manual_seed(0)
+    encoder = SwinEncoder(size="micro")
+    network = SwinMIM(encoder) if kind == "pretraining" else MammogramClassifier(encoder)
+    spectral = SpectralNormPenalty(network, beta=0.01)
+    if kind == "pretraining":
+        return network.eval(), PretrainingObjective(MaskedL1Loss("breast"), spectral)
+    cross_entropy = MultiTaskCrossEntropy({"pathology": 2}, {"pathology": [0.7, 1.6]})
+    attention = AttentionSpectralPenalty(gamma=0.1)
+    return network.eval(), ClassificationObjective(cross_entropy, spectral, attention, BreastBackgroundContrast(), 0.1)
+
+
+def step(kind: str, network: nn.Module, objective: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Loss of one forward and backward pass; gradients are left on the network."""
+    if kind == "pretraining":
+        target = torch.cat([batch["image"], batch["hidden"]], dim=1)
+        loss = objective(network(batch["image"], hidden=batch["hidden"]), target)
+    else:
+        loss = objective(network(batch["image"], details=True), batch["label"])
+    loss.backward()
+    return loss.detach()
+
+
+def result_of(kind: str, batch: dict[str, torch.Tensor], wrap: bool = False) -> dict[str, torch.Tensor]:
+    """Loss and gradients by name; with ``wrap`` those of all processes together."""
+    network, objective = build(kind)
+    wrapped = DistributedDataParallel(network) if wrap else network
+    loss = step(kind, wrapped, objective, batch)
+    if wrap:
+        distributed.all_reduce(loss)
+        loss /= distributed.get_world_size()
+    return {"loss": loss} | {name: parameter.grad for name, parameter in network.named_parameters()}
+
+
+def main(batch_path: Path, out: Path) -> None:
+    """Save loss and gradients of both networks, and a buffer of rank 1 after the broadcast."""
+    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
+    rank, batch = distributed.get_rank(), torch.load(batch_path, weights_only=True)
+    half = {name: values.chunk(2)[rank] for name, values in batch.items()}
+    results = {kind: result_of(kind, half, wrap=True) for kind in NETWORKS}
+
+    norm = nn.BatchNorm2d(2)
+    norm.running_mean.fill_(10.0 + rank)
+    engine = Engine(lambda engine, item: None)
+    BroadcastBuffers(norm).attach(engine)
+    engine.run([0])
+    torch.save({"results": results, "running_mean": norm.running_mean}, out.with_suffix(f".{rank}.pt"))
+    distributed.destroy_process_group()
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), Path(sys.argv[2]))
