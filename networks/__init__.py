@@ -13,7 +13,7 @@ from .checkpoints import load_encoder, load_network
 from .classifier import MammogramClassifier, Pooling, split_tasks
 from .decoders import PublishedDecoder, UnetrDecoder
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
-from .swin import SwinEncoder, SwinLayout, SwinSize
+from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
 
 __all__ = [
     "AttentionLayers",
@@ -23,6 +23,7 @@ __all__ = [
     "MaskFill",
     "Pooling",
     "PublishedDecoder",
+    "Stem",
     "SwinEncoder",
     "SwinLayout",
     "SwinMIM",

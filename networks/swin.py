@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
+from monai.networks.blocks import Convolution
 from monai.networks.nets.swin_unetr import SwinTransformer
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
@@ -18,16 +19,25 @@ class SwinSize(StrEnum):
     BASE = "base"
 
 
+class Stem(StrEnum):
+    """How the image becomes tokens: one linear map a patch, as published, or a few small convolutions."""
+
+    PATCH = "patch"
+    CONV = "conv"
+
+
 class SwinLayout(NamedTuple):
-    """Width of the patch embedding, and the blocks and attention heads of each of the four stages."""
+    """Width of the tokens, blocks and attention heads of each of the four stages, window in tokens, and stem."""
 
     embed_dim: int
     depths: tuple[int, ...]
     num_heads: tuple[int, ...]
+    window_size: int = 7
+    stem: Stem = Stem.PATCH
 
 
 LAYOUTS = {
-    SwinSize.MICRO: SwinLayout(24, (2, 2, 2, 2), (2, 4, 8, 16)),
+    SwinSize.MICRO: SwinLayout(24, (2, 2, 2, 2), (2, 4, 8, 16), window_size=4, stem=Stem.CONV),
     SwinSize.TINY: SwinLayout(96, (2, 2, 6, 2), (3, 6, 12, 24)),
     SwinSize.SMALL: SwinLayout(96, (2, 2, 18, 2), (3, 6, 12, 24)),
     SwinSize.BASE: SwinLayout(128, (2, 2, 18, 2), (4, 8, 16, 32)),
@@ -52,8 +62,11 @@ class SwinEncoder(nn.Module):
         embed_dim: overrides the width of ``size``.
         depths: overrides the blocks of each of the four stages.
         num_heads: overrides the attention heads of each stage.
-        window_size: tokens along the side of an attention window.
-        patch_size: pixels along the side of a token of the first stage.
+        window_size: tokens along the side of an attention window; None: that of ``size`` (7, and 4 for ``micro``).
+        stem: ``patch`` or ``conv``; None: that of ``size``. Convolutions in place of the linear patch embedding
+            make small transformers learn from few images (Xiao et al. 2021, arXiv:2106.14881): ``micro`` has them,
+            the published sizes do not.
+        patch_size: pixels along the side of a token of the first stage; a power of 2 with a ``conv`` stem.
         drop_path: rate of stochastic depth of the last block; earlier ones rise linearly from 0.
         use_checkpoint: recompute the blocks in the backward pass to save memory; gradients are the same.
         image_mean: subtracted from the image before the patch embedding.
@@ -86,7 +99,8 @@ class SwinEncoder(nn.Module):
         embed_dim: int | None = None,
         depths: Sequence[int] | None = None,
         num_heads: Sequence[int] | None = None,
-        window_size: int = 7,
+        window_size: int | None = None,
+        stem: str | None = None,
         patch_size: int = 4,
         drop_path: float = 0.0,
         use_checkpoint: bool = False,
@@ -96,7 +110,11 @@ class SwinEncoder(nn.Module):
         super().__init__()
         layout = LAYOUTS[look_up_option(size, SwinSize)]
         layout = SwinLayout(
-            embed_dim or layout.embed_dim, tuple(depths or layout.depths), tuple(num_heads or layout.num_heads)
+            embed_dim or layout.embed_dim,
+            tuple(depths or layout.depths),
+            tuple(num_heads or layout.num_heads),
+            window_size or layout.window_size,
+            layout.stem if stem is None else look_up_option(stem, Stem),
         )
         _check_layout(layout)
         self.in_channels = in_channels
@@ -109,7 +127,7 @@ class SwinEncoder(nn.Module):
         self.swin = SwinTransformer(
             in_chans=in_channels,
             embed_dim=layout.embed_dim,
-            window_size=(window_size, window_size),
+            window_size=(layout.window_size, layout.window_size),
             patch_size=(patch_size, patch_size),
             depths=layout.depths,
             num_heads=layout.num_heads,
@@ -120,6 +138,8 @@ class SwinEncoder(nn.Module):
         )
         # MONAI merges behind every stage; the published network does not behind the last one.
         self.swin.layers4[0].register_module("downsample", None)
+        if layout.stem is Stem.CONV:
+            self.swin.patch_embed = _conv_stem(in_channels, layout.embed_dim, patch_size)
         self.norm = nn.LayerNorm(self.out_channels)
         self.features = nn.Identity()
         self.apply(_initialise)
@@ -144,6 +164,21 @@ class SwinEncoder(nn.Module):
             maps.append(stage[0](maps[-1].contiguous()))
         last = self.norm(maps.pop().permute(0, 2, 3, 1))  # (B, h, w, C)
         return [*maps, self.features(last.permute(0, 3, 1, 2))]
+
+
+def _conv_stem(in_channels: int, embed_dim: int, patch_size: int) -> nn.Module:
+    """Convolutions from ``(B, in_channels, H, W)`` to ``(B, embed_dim, ceil(H / patch_size), ceil(W / patch_size))``."""
+    halvings = patch_size.bit_length() - 1
+    if patch_size < 2 or patch_size != 2**halvings:
+        raise ValueError(f"a conv stem halves the image step by step: patch_size must be 2, 4, 8 ..., got {patch_size}")
+    narrow = embed_dim // 2
+    widths = [in_channels, narrow, *[narrow] * (halvings - 1), embed_dim, embed_dim]
+    strides = [1, *[2] * halvings, 1]
+    layers = [
+        Convolution(2, given, width, strides=stride, kernel_size=3, act="RELU", norm="BATCH", bias=False)
+        for given, width, stride in zip(widths[:-1], widths[1:], strides, strict=True)
+    ]
+    return nn.Sequential(*layers, nn.Conv2d(embed_dim, embed_dim, kernel_size=1))
 
 
 def _check_layout(layout: SwinLayout) -> None:

@@ -45,7 +45,10 @@ def run_bundle(
     config: dict[str, Any] = workflow.parser.get()
     check_overrides(overrides, config)
     for name, value in overrides.items():
-        workflow.parser[name] = value
+        try:
+            workflow.parser[name] = value
+        except (KeyError, IndexError, TypeError) as error:
+            raise ValueError(f"unknown option {name!r}: the configuration has no such place ({error})") from error
     logger.info("the same by MONAI: %s", monai_command(files, overrides))
     # The parser resolves in place when it parses: what a reader wants is the text before that.
     write_configuration({name: value for name, value in config.items() if name != "_meta_"}, config["output_dir"])

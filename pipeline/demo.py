@@ -20,11 +20,10 @@ from .report import write_report
 
 logger = logging.getLogger(__name__)
 
-PATIENTS = 300
-TEST_FRACTION = 1 / 3
-IMAGE_SIZE = [224, 112]
-PRETRAIN_EPOCHS = 3
-FINETUNE_EPOCHS = 6
+PATIENTS = 600
+TEST_FRACTION = 1 / 6
+PRETRAIN_EPOCHS = 5
+FINETUNE_EPOCHS = 9
 STEPS = 50
 """Optimiser steps an epoch, the same in both stages, so that the two classifiers get equal totals."""
 
@@ -36,60 +35,43 @@ def run_demo(output_dir: Path, *, seed: int = 0, patients: int = PATIENTS) -> Pa
     fine-tuning of the first together.
     """
     data, runs = output_dir / "phantom", output_dir / "runs"
-    with _timed("synthetic mammograms written as DICOM"):
-        generate(data, patients=patients, seed=seed, test_fraction=TEST_FRACTION, preset="demo", workers=2)
-        prepare_dataset("cbis_ddsm", data, data / "datalist.json", seed=seed)
-    common: dict[str, Any] = {
-        "dataset_dir": str(data),
-        "cache_dir": str(output_dir / "cache"),
-        "image_size": IMAGE_SIZE,
-        "size": "micro",
-        "batch_size": 16,
-        "num_workers": 0,
-        "seed": seed,
-        "learning_rate": 1e-3,
-        "device": "cpu",
-    }
-    training = common | {"train::trainer::epoch_length": STEPS}
+    with _timed("synthetic mammograms, written as DICOM"):
+        generate(
+            data, patients=patients, seed=seed, test_fraction=TEST_FRACTION, preset="demo", unaffected=False, workers=2
+        )
+        prepare_dataset("cbis_ddsm", data, data / "datalist.json", validation_fraction=0.16, seed=seed)
+
+    def stage(name: str, folder: Path, **options: Any) -> None:
+        shared = {"dataset_dir": str(data), "cache_dir": str(output_dir / "cache"), "device": "cpu", "seed": seed}
+        run_bundle("swin_mim", name, overlays=["demo"], overrides={**shared, "output_dir": str(folder), **options})
+
+    training = {"train::trainer::epoch_length": STEPS}
     with _timed("pretraining"):
-        run_bundle("swin_mim", "pretrain", overrides=training | {
-            "output_dir": str(runs / "pretrain"), "max_epochs": PRETRAIN_EPOCHS,
-        })  # fmt: skip
+        stage("pretrain", runs / "pretrain", max_epochs=PRETRAIN_EPOCHS, learning_rate=1e-3, **training)
     starts = {
         "pretrained": (str(runs / "pretrain/checkpoints/best.pt"), FINETUNE_EPOCHS),
-        "scratch": (None, PRETRAIN_EPOCHS + FINETUNE_EPOCHS),
+        "from scratch": (None, PRETRAIN_EPOCHS + FINETUNE_EPOCHS),
     }
     for name, (weights, epochs) in starts.items():
-        with _timed(f"classifier ({name})"):
-            run_bundle("swin_mim", "finetune", overrides=training | {
-                "output_dir": str(runs / name), "pretrained": weights, "max_epochs": epochs,
-            })  # fmt: skip
-            scoring = {
-                "checkpoint": str(runs / name / "checkpoints/best.pt"),
-                "output_dir": str(runs / name / "test"),
-            }
-            run_bundle("swin_mim", "evaluate", overrides=_known(common) | scoring)
+        run = runs / name.replace(" ", "_")
+        with _timed(f"classifier, {name}"):
+            stage("finetune", run, pretrained=weights, max_epochs=epochs, **training)
+            stage("evaluate", run / "test", checkpoint=str(run / "checkpoints/best.pt"))
     with _timed("explanation"):
-        run_bundle("swin_mim", "explain", overrides=_known(common) | {
-            "checkpoint": str(runs / "pretrained/checkpoints/best.pt"), "output_dir": str(runs / "explain"),
-        })  # fmt: skip
-    report = write_report(
-        output_dir / "report.html",
-        title="mammo demo: synthetic mammograms",
-        datalist=data / "datalist.json",
-        pretrain=runs / "pretrain",
-        classifiers={name: runs / name for name in starts},
-        explanations=runs / "explain",
-        notes=["All images are synthetic (the embedded phantom): these figures say nothing about patients."],
-    )
-    _print_table(runs)
-    print(f"report: {report}")
+        stage("explain", runs / "explain", checkpoint=str(runs / "pretrained/checkpoints/best.pt"))
+    with _timed("report"):
+        report = write_report(
+            output_dir / "report.html",
+            title="mammo demo: synthetic mammograms",
+            datalist=data / "datalist.json",
+            pretrain=runs / "pretrain",
+            classifiers={name: runs / name.replace(" ", "_") for name in starts},
+            explanations=runs / "explain",
+            notes=["All images are synthetic (the embedded phantom): these figures say nothing about patients."],
+        )
+    print(summary_table(runs))
+    print(f"\nreport: {report}")
     return report
-
-
-def _known(common: dict[str, Any]) -> dict[str, Any]:
-    """The shared options that evaluation and explanation have too."""
-    return {name: value for name, value in common.items() if name != "learning_rate"}
 
 
 @contextmanager
@@ -100,12 +82,28 @@ def _timed(name: str) -> Iterator[None]:
     logger.info("== %s: %.0f s", name, time.perf_counter() - start)
 
 
-def _print_table(runs: Path) -> None:
-    print("\nTest patients of the phantom; 95 % intervals by patient bootstrap")
-    for name in ("pretrained", "scratch"):
+def summary_table(runs: Path) -> str:
+    """What the demo measured on its test patients, as text."""
+    lines = ["", "Test patients of the phantom; 95 % intervals by patient bootstrap", ""]
+    tables = {}
+    for name in ("pretrained", "from_scratch"):
         auc = json.loads((runs / name / "test/metrics.json").read_text())["levels"]["image"]["auc"]
-        print(f"  AUC, {name:<12} {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})")
-    tables = [pd.read_csv(runs / name / "test/predictions.csv") for name in ("pretrained", "scratch")]
-    print("  difference", compare(*(table[table["split"] == "test"] for table in tables)))
-    summary = summarise_explanations(pd.read_csv(runs / "explain/explanations.csv"))
-    print(summary)
+        lines.append(f"  {'AUC, ' + name.replace('_', ' '):<44}{_interval(auc)}")
+        table = pd.read_csv(runs / name / "test/predictions.csv")
+        tables[name] = table[table["split"] == "test"]
+    paired = compare(tables["pretrained"], tables["from_scratch"])
+    lines.append(f"  {'difference (equal optimiser steps)':<44}{_interval(paired['difference'])}")
+    maps = summarise_explanations(pd.read_csv(runs / "explain/explanations.csv"))["maps"]
+    for map_name, title in (("gradcam", "Grad-CAM"), ("attention", "attention")):
+        for measure, text in (
+            ("pointing_hit", "points at the lesion"),
+            ("background_ratio", "energy outside the breast"),
+        ):
+            found = maps[map_name]["measures"][measure]
+            chance = found["chance"]["pointing_chance_breast" if measure == "pointing_hit" else "background_chance"]
+            lines.append(f"  {title + ' ' + text:<44}{_interval(found['mean'])}, chance {chance:.3f}")
+    return "\n".join(lines)
+
+
+def _interval(found: dict[str, Any]) -> str:
+    return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -116,5 +116,7 @@ class TaskScores:
         scores = [item["pred"][self.start : self.start + self.classes].softmax(dim=0) for item in known]
         labels = [item["label"][self.index] for item in known]
         if not self.one_hot:
+            if not known:
+                return torch.zeros(0, self.classes), torch.zeros(0, dtype=torch.int64)
             return torch.stack(scores), torch.stack(labels)
         return scores, [torch.eye(self.classes, device=label.device)[label] for label in labels]

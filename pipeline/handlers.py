@@ -30,8 +30,8 @@ PREDICTION_COLUMNS = (
 class SeedEpoch:
     """Seed every generator at the start of each epoch from ``seed``, the epoch's number and the process's rank.
 
-    Processes of a distributed run augment differently. A run that was interrupted and resumed then equals one that was not (with ``num_workers`` 0 exactly; with
-    workers, MONAI seeds them from torch's generator, which is seeded here).
+    Processes of a distributed run augment differently. A run that was interrupted and resumed equals one that was
+    not (with ``num_workers`` 0 exactly; with workers, MONAI seeds them from torch's generator, which is seeded here).
     """
 
     def __init__(self, seed: int) -> None:

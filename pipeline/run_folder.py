@@ -48,9 +48,18 @@ class RunFolder:
         self.seed = seed
 
     def write(self) -> None:
-        """Write the files (the first process only)."""
+        """Write the files (the first process only).
+
+        Raises:
+            ValueError: without a datalist there is nothing to run.
+        """
         if idist.get_rank() != 0:
             return
+        if not self.datalist.is_file():
+            raise ValueError(
+                f"no datalist at {self.datalist}: give --dataset_dir of a dataset that `mammo prepare` has listed, or "
+                "its --datalist; the overlay tiny makes a synthetic dataset"
+            )
         environment = {
             "command": " ".join(sys.argv),
             "datalist": str(self.datalist),

@@ -18,7 +18,7 @@ from .dicom_file import MAMMOGRAPHY_MODALITIES, check_header, open_dicom
 from .errors import MammogramError, ReadFailure
 from .grayscale import grayscale_table
 from .header import describe_header
-from .picture import Picture
+from .picture import Picture, ramp_end
 from .pixel_data import decode_with_itk, decode_with_pydicom
 from .raster import is_nifti, read_nifti, read_raster
 
@@ -130,7 +130,7 @@ class MammogramReader(ImageReader):
         beyond = _beyond_bits_stored(header, stored)
         meta.update(voi=gray.voi, backend=str(self.backend), frame=self.frame, beyond_bits_stored=beyond)
         # The pattern of a signed value, read as unsigned, is its place in the table.
-        return Picture(stored.view(f"u{stored.dtype.itemsize}"), gray.table, meta)
+        return Picture(stored.view(f"u{stored.dtype.itemsize}"), gray.table, meta, ramp_end(gray.table))
 
     def _frame(self, header: FileDataset, path: str | PathLike[str]) -> int:
         frames = int(header.get("NumberOfFrames") or 1)

@@ -11,7 +11,7 @@ __all__ = ["RowBlocks", "nearest_indices", "resample"]
 RowBlocks = Callable[[int, int], np.ndarray]
 """Gives rows ``first`` to ``last`` (exclusive) of a picture as float32; the picture need not exist as a whole."""
 
-_BLOCK_PX = 64  # rows or columns taken at a time: a block of a film scan stays in a core's cache
+_BLOCK_PX = 96  # rows or columns taken at a time: a block of a film scan stays in a core's cache
 
 
 def resample(rows: RowBlocks, shape: tuple[int, int], size: tuple[int, int], unit_range: bool = False) -> np.ndarray:

@@ -88,7 +88,7 @@ class ResizeMammogram(InvertibleTransform):
         size = tuple(transform[TraceKeys.ORIG_SIZE])
         # "nearest-exact" samples at pixel centres; torch's "nearest" is shifted by up to half a pixel.
         out = interpolate(inner, size=size, mode="nearest-exact" if nearest else "bilinear")[0]
-        if isinstance(out, MetaTensor):
+        if isinstance(out, MetaTensor) and isinstance(data, MetaTensor):
             step = to_affine_nd(3, scale_affine((rows, columns), size))
             out.affine = data.affine @ torch.as_tensor(step, dtype=torch.float64)
         return out

@@ -41,10 +41,12 @@ class RunRecords(Mapping[str, list[Record]]):
         force_recompute: prepare again what ``cache_dir`` holds.
         workers: images prepared at a time.
         output_dir: the run folder.
+        two_classes_in: sections, as far as they are asked for, whose labels of the first task must not be of one
+            class: without two, nothing is learnt and no AUC chooses the best epoch.
 
     Raises:
-        ValueError: for a datalist that leaks, a section without usable images, an unknown case, or training
-            labels of one class.
+        ValueError: for a datalist that leaks, a section without usable images, an unknown case, or labels of one
+            class in a section of ``two_classes_in``.
     """
 
     def __init__(
@@ -62,6 +64,7 @@ class RunRecords(Mapping[str, list[Record]]):
         cache_dir: str | Path | None = None,
         force_recompute: bool = False,
         workers: int = 1,
+        two_classes_in: Sequence[str] = ("training",),
     ) -> None:
         content = load_datalist(datalist, root)
         self.leaks = check_leaks(content)
@@ -79,8 +82,9 @@ class RunRecords(Mapping[str, list[Record]]):
         for name, records in self._sections.items():
             if not records:
                 raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
-        if tasks is not None and "training" in self._sections:
-            self._require_classes(tasks)
+        if tasks is not None:
+            for name in two_classes_in:
+                self._require_classes(name, tasks)
 
     def __getitem__(self, section: str) -> list[Record]:
         if section not in self._sections:
@@ -112,16 +116,21 @@ class RunRecords(Mapping[str, list[Record]]):
         for name, records in self._sections.items():
             self._sections[name] = [record for record in records if max(record["label"]) >= 0]
         if "training" in self._sections:
+            # What is validated during training is the first task: of the other images there is nothing to score.
+            validated = self._sections.get("validation", [])
+            validated[:] = [record for record in validated if record["label"][0] >= 0]
             self._sections["training"] = label_fraction(self._sections["training"], percentage, seed)
 
-    def _require_classes(self, tasks: Tasks) -> None:
+    def _require_classes(self, section: str, tasks: Tasks) -> None:
         """Refuse a first task of one class; of the others, which only help, say so."""
+        if section not in self._sections:
+            return
         try:
-            require_two_classes(self._sections["training"], tasks)
+            require_two_classes(self._sections[section], tasks, section)
         except OneClassError as error:
             if error.index == 0:
                 raise
-            logger.warning("%s; the task teaches nothing in this run", error)
+            logger.warning("%s; the task does not count in this run", error)
 
     def _take_cases(self, cases: Sequence[str]) -> None:
         wanted = set(cases)

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import torch
 from monai.visualize import GradCAM
-from torch import Tensor, nn
+from torch import Tensor
+
+from ...networks import MammogramClassifier
+from .attention import predicted_class
+from .grid import tokens_to_image
 
 
 class SwinGradCAM:
@@ -16,14 +20,20 @@ class SwinGradCAM:
 
     Args:
         network: a classifier with ``encoder.features``; its state is left in evaluation mode.
-        target_class: index of the logit that is explained; None: each image's predicted class.
+        target_class: index of the logit that is explained; None: each image's predicted class of the first task.
     """
 
-    def __init__(self, network: nn.Module, *, target_class: int | None = 1) -> None:
+    def __init__(self, network: MammogramClassifier, *, target_class: int | None = 1) -> None:
         self.network = network
         self.target_class = target_class
-        # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is.
-        self.cam = GradCAM(network, target_layers="encoder.features", postprocessing=lambda cam: cam)
+        # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is. Its default upsampler would
+        # squeeze the tokens' padding into the image.
+        self.cam = GradCAM(
+            network,
+            target_layers="encoder.features",
+            upsampler=lambda size: lambda cam: tokens_to_image(cam, size, network.encoder.stride),
+            postprocessing=lambda cam: cam,
+        )
 
     def __call__(self, images: Tensor) -> Tensor:
         """Maps ``(B, H, W)`` >= 0 for images ``(B, 2, H, W)``."""
@@ -32,7 +42,7 @@ class SwinGradCAM:
             if self.target_class is not None:
                 return self._explain(inputs, self.target_class)
             with torch.no_grad():
-                predicted = self.network(inputs).argmax(dim=1)
+                predicted = predicted_class(self.network, self.network(inputs))
             maps = images.new_zeros(images.shape[0], *images.shape[2:])
             for index in predicted.unique().tolist():
                 chosen = predicted == index

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...networks import MammogramClassifier
+from ..datasets.files import write_atomically
 from ..handlers import write_table
 from ..metrics import explanation_measures
 from .attention import attention_maps
@@ -23,6 +25,9 @@ from .gradcam import SwinGradCAM
 from .lesion import lesion_region
 
 Maps = Mapping[str, NDArray[np.float32]]
+
+CLASS_NAMES = {"pathology": ("benign", "malignant"), "malignant_vs_rest": ("not malignant", "malignant")}
+"""Words for the classes of tasks that clinicians have words for; others are numbered."""
 
 
 class ExplanationWriter:
@@ -36,7 +41,7 @@ class ExplanationWriter:
         network: the classifier, with ``encoder``.
         records: of the images by ``image_id``.
         root: folder that the records' paths are relative to.
-        target_class: the logit that is explained; None: the predicted class.
+        target_class: the logit that is explained; None: the predicted class of the first task.
         figures: how many images get a figure; those with a known lesion come first.
     """
 
@@ -55,6 +60,7 @@ class ExplanationWriter:
         self.records = {record["image_id"]: record for record in records}
         self.root = Path(root)
         self.target_class = target_class
+        self.task, self.classes = next(iter(network.tasks.items()))
         self.cam = SwinGradCAM(network, target_class=target_class)
         with_lesion = [r["image_id"] for r in records if r.get("roi_masks") or r.get("boxes")]
         others = [r["image_id"] for r in records if r["image_id"] not in set(with_lesion)]
@@ -83,7 +89,7 @@ class ExplanationWriter:
                 "image_id": record["image_id"],
                 "patient_id": record["patient_id"],
                 "label": int(item["label"][0]),
-                "probability": float(logits[index, :2].softmax(dim=0)[1]),
+                "probability": self._probability(logits[index]),
             }
             for name, values in measures.items():
                 self.rows.append(row | {"map": name} | {key: float(value[index]) for key, value in values.items()})
@@ -94,13 +100,20 @@ class ExplanationWriter:
     def maps(self, images: Tensor) -> dict[str, NDArray[np.float32]]:
         """All explanations ``(B, H, W)`` of images ``(B, 2, H, W)``, by name."""
         self.network.eval()
-        maps = attention_maps(self.network, images, target_class=1 if self.target_class is None else self.target_class)
+        maps = attention_maps(self.network, images, target_class=self.target_class)
         maps["gradcam"] = self.cam(images)
         return {name: values.float().cpu().numpy() for name, values in maps.items()}
 
     def write(self, engine: Workflow) -> None:
         """Write the table."""
         write_table(pd.DataFrame(self.rows), self.directory / "explanations.csv")
+
+    def _probability(self, logits: Tensor) -> float:
+        """Of class 1 of two, such as malignant; of the class that is explained where there are more."""
+        scores = logits[: self.classes].softmax(dim=0)
+        if self.classes == 2:
+            return float(scores[1])
+        return float(scores.max() if self.target_class is None else scores[self.target_class])
 
     def _region(self, item: Mapping[str, Any], size: Sequence[int]) -> NDArray[np.bool_] | None:
         record = self.records[item["image_id"]]
@@ -115,9 +128,12 @@ class ExplanationWriter:
         matrix: Tensor,
     ) -> None:
         name = row["image_id"]
-        truth = {0: "benign", 1: "malignant"}.get(row["label"], "unknown")
-        title = f"{name}: labelled {truth}, probability of malignancy {row['probability']:.2f} (uncalibrated)"
+        words = CLASS_NAMES.get(self.task, [f"{self.task} {index}" for index in range(self.classes)])
+        truth = words[row["label"]] if row["label"] >= 0 else "unknown"
+        told = words[1] if self.classes == 2 else "the class explained"
+        title = f"{name}: labelled {truth}, probability of {told} {row['probability']:.2f} (uncalibrated)"
         case_figure(image[0], image[1], maps, self.directory / "figures" / f"{name}.png", title=title, roi=roi)
-        (self.directory / "maps").mkdir(parents=True, exist_ok=True)
         arrays: dict[str, Any] = {key: value.astype(np.float16) for key, value in maps.items()}
-        np.savez_compressed(self.directory / "maps" / f"{name}.npz", to_original=np.asarray(matrix), **arrays)
+        content = io.BytesIO()
+        np.savez_compressed(content, to_original=np.asarray(matrix), **arrays)
+        write_atomically(self.directory / "maps" / f"{name}.npz", content.getvalue())

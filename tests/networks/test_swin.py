@@ -7,7 +7,7 @@ from monai.networks.nets.swin_unetr import SwinTransformer
 
 @pytest.fixture
 def encoder() -> SwinEncoder:
-    return SwinEncoder(size="micro").eval()
+    return SwinEncoder(size="micro", stem="patch", window_size=7).eval()
 
 
 def official_parameters(dim: int, depths: tuple[int, ...], heads: tuple[int, ...], window: int = 7) -> int:
@@ -23,11 +23,11 @@ def official_parameters(dim: int, depths: tuple[int, ...], heads: tuple[int, ...
     return total + 2 * width
 
 
-@pytest.mark.parametrize("size", ["micro", "tiny"])
+@pytest.mark.parametrize("size", ["tiny", "small"])
 def test_parameters_are_those_of_the_official_layout(size):
     layout = LAYOUTS[SwinSize(size)]
     encoder = SwinEncoder(size=size)
-    assert sum(p.numel() for p in encoder.parameters()) == official_parameters(*layout)
+    assert sum(p.numel() for p in encoder.parameters()) == official_parameters(*layout[:3])
 
 
 def test_swin_base_gives_the_published_maps_at_224():
@@ -85,7 +85,7 @@ def test_features_layer_sees_the_last_map(encoder):
 
 
 def test_checkpointing_leaves_gradients_as_they_are():
-    plain, checkpointed = SwinEncoder(size="micro"), SwinEncoder(size="micro", use_checkpoint=True)
+    plain, checkpointed = SwinEncoder(size="micro", stem="patch", window_size=7), SwinEncoder(size="micro", use_checkpoint=True)
     checkpointed.load_state_dict(plain.state_dict())
     image = torch.rand(1, 1, 96, 96)
     for network in (plain, checkpointed):
@@ -95,7 +95,7 @@ def test_checkpointing_leaves_gradients_as_they_are():
 
 
 def test_drop_path_is_random_in_training_only():
-    encoder = SwinEncoder(size="micro", drop_path=0.5)
+    encoder = SwinEncoder(size="micro", stem="patch", window_size=7, drop_path=0.5)
     image = torch.rand(4, 1, 64, 64)
     assert not torch.equal(encoder(image)[-1], encoder(image)[-1])
     encoder.eval()
@@ -109,7 +109,7 @@ def test_width_depths_and_heads_override_the_size():
 
 
 def test_image_is_standardised_with_the_given_grey_values(encoder):
-    standardising = SwinEncoder(size="micro", image_mean=0.4, image_std=0.2).eval()
+    standardising = SwinEncoder(size="micro", stem="patch", window_size=7, image_mean=0.4, image_std=0.2).eval()
     standardising.load_state_dict(encoder.state_dict())
     image = torch.rand(1, 1, 64, 64)
     torch.testing.assert_close(standardising(image)[-1], encoder((image - 0.4) / 0.2)[-1])
@@ -126,9 +126,21 @@ def test_error_names_the_channels_wanted(encoder, shape):
     [
         ({"size": "huge"}, "huge"),
         ({"size": "micro", "depths": (2, 2, 2)}, "four stages"),
+        ({"size": "micro", "patch_size": 3}, "patch_size must be 2, 4, 8"),
         ({"size": "micro", "num_heads": (5, 4, 8, 16)}, "multiples of their attention heads"),
     ],
 )
 def test_impossible_layout_is_refused(options, message):
     with pytest.raises(ValueError, match=message):
         SwinEncoder(**options)
+
+
+@pytest.mark.parametrize(("patch_size", "size"), [(2, (33, 64)), (4, (100, 67)), (8, (64, 61))])
+def test_a_convolutional_stem_covers_any_image_with_the_tokens_of_the_linear_one(patch_size, size):
+    image = torch.rand(2, 1, *size)
+    stems = [SwinEncoder(size="micro", stem=stem, patch_size=patch_size).eval() for stem in ("conv", "patch")]
+    assert stems[0].embed(image).shape == stems[1].embed(image).shape
+
+
+def test_the_published_sizes_keep_the_linear_patch_embedding():
+    assert SwinEncoder(size="tiny").swin.patch_embed.proj.weight.shape == (96, 1, 4, 4)

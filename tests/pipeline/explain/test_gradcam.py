@@ -1,0 +1,69 @@
+"""Grad-CAM against the formula written out by hand."""
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mammo.networks import MammogramClassifier, SwinEncoder
+from mammo.pipeline.explain import SwinGradCAM
+
+SIZES = [(64, 64), (96, 48)]
+"""The second is no multiple of the 32 pixels of a token."""
+
+
+@pytest.fixture
+def network() -> MammogramClassifier:
+    network = MammogramClassifier(SwinEncoder(size="micro"), tasks={"pathology": 2, "density": 4}).eval()
+    torch.nn.init.normal_(network.head.weight)
+    return network
+
+
+def images_of(size: tuple[int, int], count: int = 3) -> torch.Tensor:
+    return torch.cat([torch.rand(count, 1, *size), torch.ones(count, 1, *size)], dim=1)
+
+
+def gradcam_by_hand(network: MammogramClassifier, image: torch.Tensor, index: int) -> np.ndarray:
+    """``ReLU(sum_k mean(dy/dF_k) F_k)`` of one image ``(2, H, W)``, brought to pixels by OpenCV."""
+    features = []
+    handle = network.encoder.features.register_forward_hook(lambda module, inputs, output: features.append(output))
+    score = network(image[None])[0, index]
+    handle.remove()
+    (gradient,) = torch.autograd.grad(score, features[0])
+    alpha = gradient.double().mean(dim=(2, 3))[0].numpy()
+    cam = np.maximum(np.einsum("k,khw->hw", alpha, features[0][0].detach().double().numpy()), 0)
+    stride, (rows, columns) = network.encoder.stride, cam.shape
+    resized = cv2.resize(cam, (columns * stride, rows * stride), interpolation=cv2.INTER_LINEAR)
+    return resized[: image.shape[1], : image.shape[2]]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_each_image_of_a_batch_gets_the_map_of_the_formula(network, size):
+    with torch.no_grad():
+        network.head.weight[1] = -network.head.weight[0]  # so that each image has a map above 0 for one of the two
+    images = images_of(size)
+    heat = torch.zeros(3)
+    for target in (0, 1):
+        maps = SwinGradCAM(network, target_class=target)(images)
+        assert maps.shape == (3, *size)
+        heat += maps.std(dim=(1, 2))
+        for image, found in zip(images, maps, strict=True):
+            np.testing.assert_allclose(found, gradcam_by_hand(network, image, target), atol=1e-5)
+    assert heat.min() > 1e-3
+
+
+def test_without_a_target_each_image_is_explained_by_its_predicted_class_of_the_first_task(network):
+    images = images_of((64, 64), count=8)
+    with torch.no_grad():
+        network.head.bias[:2] -= network(images)[:, :2].mean(dim=0)
+        network.head.bias[2:] += 100  # a class of the second task would win
+        predicted = network(images)[:, :2].argmax(dim=1).tolist()
+    assert set(predicted) == {0, 1}
+    maps = SwinGradCAM(network, target_class=None)(images)
+    for image, found, index in zip(images, maps, predicted, strict=True):
+        np.testing.assert_allclose(found, gradcam_by_hand(network, image, index), atol=1e-5)
+
+
+def test_a_frozen_network_is_explained_alike(network):
+    images = images_of((64, 64))
+    expected = SwinGradCAM(network)(images)
+    torch.testing.assert_close(SwinGradCAM(network.requires_grad_(False))(images), expected)

@@ -1,0 +1,52 @@
+"""What the handler says of a case."""
+
+import pytest
+import torch
+from mammo.networks import MammogramClassifier, SwinEncoder
+from mammo.pipeline.explain import ExplanationWriter, writer
+
+RECORD = {"image_id": "case", "patient_id": "P1"}
+
+
+@pytest.fixture
+def explain(tmp_path, monkeypatch):
+    """Explain one image by a network of the given tasks; gives the rows and the figure's title."""
+    titles = []
+    monkeypatch.setattr(writer, "case_figure", lambda *arguments, title, **options: titles.append(title))
+
+    def run(tasks: dict[str, int], label: int, target: int | None = 1) -> tuple[list[dict], str, torch.Tensor]:
+        network = MammogramClassifier(SwinEncoder(size="micro"), tasks=tasks).eval()
+        torch.nn.init.normal_(network.head.weight)
+        explained = ExplanationWriter(tmp_path, network=network, records=[RECORD], root=tmp_path, target_class=target)
+        image = torch.ones(2, 32, 32)
+        logits = network(image[None])[0].detach()
+        item = {"image_id": "case", "label": torch.tensor([label]), "to_original": torch.eye(3)}
+        state = type("State", (), {"batch": [item], "output": [{"image": image, "pred": logits}], "device": "cpu"})
+        explained.explain(type("Engine", (), {"state": state}))
+        return explained.rows, titles[-1], logits
+
+    return run
+
+
+def test_pathology_is_told_in_words(explain):
+    rows, title, logits = explain({"pathology": 2}, label=1)
+    assert title.startswith("case: labelled malignant, probability of malignant ")
+    assert rows[0]["probability"] == pytest.approx(float((logits[1] - logits[0]).sigmoid()))
+    assert {row["map"] for row in rows} == {"attention", "attention_gradient", "gradcam"}
+
+
+def test_another_task_is_not_called_malignant(explain):
+    _, title, _ = explain({"density_fatty_dense": 2}, label=0)
+    assert "density_fatty_dense 0" in title
+    assert "malignant" not in title
+
+
+def test_an_unknown_label_is_called_unknown(explain):
+    assert "labelled unknown" in explain({"pathology": 2}, label=-1)[1]
+
+
+@pytest.mark.parametrize("target", [None, 2])
+def test_of_many_classes_the_explained_one_is_told(explain, target):
+    rows, _, logits = explain({"density": 4, "pathology": 2}, label=3, target=target)
+    scores = logits[:4].softmax(dim=0)
+    assert rows[0]["probability"] == pytest.approx(float(scores.max() if target is None else scores[target]))
