@@ -22,9 +22,9 @@ logger = logging.getLogger(__name__)
 
 PATIENTS = 600
 TEST_FRACTION = 1 / 6
-PRETRAIN_EPOCHS = 5
+PRETRAIN_EPOCHS = 4
 FINETUNE_EPOCHS = 9
-STEPS = 50
+STEPS = 40
 """Optimiser steps an epoch, the same in both stages, so that the two classifiers get equal totals."""
 
 

@@ -71,7 +71,8 @@ def test_finetuning_starts_from_the_pretrained_encoder(runs, options, tmp_path):
     run_bundle("swin_mim", "finetune", overrides=options | still)
     before = torch.load(start, weights_only=True)
     after = torch.load(tmp_path / "checkpoints/best.pt", weights_only=True)
-    shared = [name for name in before if name.startswith("encoder.")]
+    running = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: they move at any learning rate
+    shared = [name for name in before if name.startswith("encoder.") and not name.endswith(running)]
     assert shared
     for name in shared:
         torch.testing.assert_close(after[name], before[name])
