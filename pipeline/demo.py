@@ -45,7 +45,7 @@ def run_demo(output_dir: Path, *, seed: int = 0, patients: int = PATIENTS) -> Pa
         shared = {"dataset_dir": str(data), "cache_dir": str(output_dir / "cache"), "device": "cpu", "seed": seed}
         run_bundle("swin_mim", name, overlays=["demo"], overrides={**shared, "output_dir": str(folder), **options})
 
-    training = {"train::trainer::epoch_length": STEPS}
+    training = {"epoch_length": STEPS}
     with _timed("pretraining"):
         stage("pretrain", runs / "pretrain", max_epochs=PRETRAIN_EPOCHS, learning_rate=1e-3, **training)
     starts = {

@@ -61,7 +61,7 @@ def together(batch, tmp_path_factory) -> list[dict]:
 def test_two_processes_take_the_step_of_one_on_the_joined_batch(kind, together, worker, batch):
     alone = worker.result_of(kind, batch)
     half = worker.result_of(kind, {name: values[:2] for name, values in batch.items()})
-    assert (half["loss"] - alone["loss"]).abs() > 1e-3  # else the comparison would say nothing
+    assert (half["loss"] - alone["loss"]).abs() > 1e-4  # else the comparison would say nothing
     for shared in together:
         assert shared["results"][kind].keys() == alone.keys()
         for name, expected in alone.items():
