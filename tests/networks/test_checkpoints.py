@@ -18,7 +18,9 @@ def assert_equal_weights(ours: SwinEncoder, theirs: SwinEncoder) -> None:
 
 @pytest.mark.parametrize("nested", [False, True])
 @pytest.mark.parametrize(
-    "wrap", [lambda e: e, SwinMIM, lambda e: SwinMIM(e, "unetr", "token"), MammogramClassifier], ids=["encoder", "published", "unetr", "classifier"]
+    "wrap",
+    [lambda e: e, SwinMIM, lambda e: SwinMIM(e, "unetr", "token"), MammogramClassifier],
+    ids=["encoder", "published", "unetr", "classifier"],
 )
 def test_encoder_comes_back_from_every_network(tmp_path, source, wrap, nested):
     state = wrap(source).state_dict()
