@@ -23,7 +23,7 @@ logger = logging.getLogger(__name__)
 PATIENTS = 600
 TEST_FRACTION = 1 / 6
 PRETRAIN_EPOCHS = 3
-FINETUNE_EPOCHS = 9
+FINETUNE_EPOCHS = 7
 STEPS = 36
 """Optimiser steps an epoch, the same in both stages, so that the two classifiers get equal totals."""
 
@@ -101,7 +101,9 @@ def summary_table(runs: Path) -> str:
         ):
             found = maps[map_name]["measures"][measure]
             chance = found["chance"]["pointing_chance_breast" if measure == "pointing_hit" else "background_chance"]
-            lines.append(f"  {title + ' ' + text:<44}{_interval(found['mean'])}, chance {chance:.3f}")
+            lines.append(
+                f"  {title + ' ' + text:<44}{_interval(found['mean'])}{'' if chance is None else f', chance {chance:.3f}'}"
+            )
     return "\n".join(lines)
 
 
