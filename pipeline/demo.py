@@ -101,9 +101,8 @@ def summary_table(runs: Path) -> str:
         ):
             found = maps[map_name]["measures"][measure]
             chance = found["chance"]["pointing_chance_breast" if measure == "pointing_hit" else "background_chance"]
-            lines.append(
-                f"  {title + ' ' + text:<44}{_interval(found['mean'])}{'' if chance is None else f', chance {chance:.3f}'}"
-            )
+            beside = "" if chance is None else f", chance {chance:.3f}"
+            lines.append(f"  {title + ' ' + text:<44}{_interval(found['mean'])}{beside}")
     return "\n".join(lines)
 
 
