@@ -108,5 +108,5 @@ def summary_table(runs: Path) -> str:
 
 def _interval(found: dict[str, Any]) -> str:
     if found["value"] is None:
-        return "not defined (every map is blank)"
+        return f"not defined ({found['reason']})"
     return f"{found['value']:.3f} ({found['low']:.3f} to {found['high']:.3f})"

@@ -90,10 +90,10 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
         "batch_size": arguments.batch_size,
         "resize": "stretch",
     } | extra
-    stretch = {"overlays": METHODS[arguments.method]}
+    method = {"overlays": METHODS[arguments.method]}
     mim, cls = out / "mim", out / "classifier"
     if arguments.train_mim:
-        run_bundle("swin_mim", "pretrain", **stretch, overrides=common | {
+        run_bundle("swin_mim", "pretrain", **method, overrides=common | {
             "output_dir": str(mim), "cache_dir": arguments.cache_dir, "force_recompute": arguments.force_recompute,
             "max_epochs": arguments.mim_epochs,
         })  # fmt: skip
@@ -103,18 +103,18 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
     }
     if arguments.train_cls:
         require(mim / "checkpoints/best.pt", "--train_mim")
-        run_bundle("swin_mim", "finetune", **stretch, overrides=common | caching | {
+        run_bundle("swin_mim", "finetune", **method, overrides=common | caching | {
             "output_dir": str(cls), "pretrained": str(mim / "checkpoints/best.pt"),
             "max_epochs": arguments.cls_epochs,
             "label_percentage": arguments.missing_label_percentage,
         })  # fmt: skip
     if arguments.train_cls or arguments.visualize:
         require(cls / "checkpoints/best.pt", "--train_cls")
-        run_bundle("swin_mim", "evaluate", **stretch, overrides=common | caching | {
+        run_bundle("swin_mim", "evaluate", **method, overrides=common | caching | {
             "output_dir": str(cls / "test"), "checkpoint": str(cls / "checkpoints/best.pt"),
         })  # fmt: skip
     if arguments.visualize:
-        run_bundle("swin_mim", "explain", **stretch, overrides=common | caching | {
+        run_bundle("swin_mim", "explain", **method, overrides=common | caching | {
             "output_dir": str(out / "visualizations"), "force_recompute": False,
             "checkpoint": str(cls / "checkpoints/best.pt"),
         })  # fmt: skip

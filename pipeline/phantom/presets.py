@@ -33,7 +33,7 @@ PRESETS = MappingProxyType(
         "standard": Preset(14.0, 0.3, (7.0, 45.0), 0.12, 1.0, 0.4),
     }
 )
-"""``demo`` is learnt by a small network within minutes; ``standard`` is the one for claims."""
+"""``demo`` is the easier one, made for small networks; ``standard`` is the one for claims."""
 
 
 def preset_named(name: str) -> Preset:
