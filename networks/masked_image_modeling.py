@@ -1,5 +1,7 @@
 """Masked image modelling: hide blocks of an image, reconstruct them."""
 
+from collections.abc import Sequence
+
 import torch
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
@@ -31,6 +33,7 @@ class SwinMIM(nn.Module):
         decoder: ``published`` (:class:`PublishedDecoder`) or ``unetr`` (:class:`UnetrDecoder`).
         fill: hidden pixels become 0 (``zero``, as published), or tokens that hold any hidden pixel are replaced
             by one learned token behind the patch embedding (``token``; SimMIM, Xie et al. 2022, arXiv:2111.09886).
+        decoder_widths: channels of the published decoder's steps; small encoders want fewer.
         full_resolution: see :class:`PublishedDecoder`; the UNETR decoder always is.
 
     Shape:
@@ -48,6 +51,7 @@ class SwinMIM(nn.Module):
         decoder: str = DecoderName.PUBLISHED,
         fill: str = MaskFill.ZERO,
         *,
+        decoder_widths: Sequence[int] = (512, 256, 128, 64),
         full_resolution: bool = False,
     ) -> None:
         super().__init__()
@@ -55,7 +59,7 @@ class SwinMIM(nn.Module):
         self.decoder: nn.Module
         if look_up_option(decoder, DecoderName) is DecoderName.PUBLISHED:
             self.decoder = PublishedDecoder(
-                encoder.out_channels, stride=encoder.stride, full_resolution=full_resolution
+                encoder.out_channels, decoder_widths, stride=encoder.stride, full_resolution=full_resolution
             )
         else:
             self.decoder = UnetrDecoder(

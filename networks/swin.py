@@ -36,6 +36,7 @@ class SwinLayout(NamedTuple):
         num_heads: attention heads of each stage.
         window_size: tokens along the side of an attention window.
         stem: how the image becomes tokens.
+        patch_size: pixels along the side of a token of the first stage.
         xavier: start linear maps from Xavier's uniform distribution instead of a normal one of 0.02.
     """
 
@@ -44,11 +45,14 @@ class SwinLayout(NamedTuple):
     num_heads: tuple[int, ...]
     window_size: int = 7
     stem: Stem = Stem.PATCH
+    patch_size: int = 4
     xavier: bool = False
 
 
 LAYOUTS = {
-    SwinSize.MICRO: SwinLayout(24, (2, 2, 2, 2), (2, 4, 8, 16), window_size=4, stem=Stem.CONV, xavier=True),
+    SwinSize.MICRO: SwinLayout(
+        24, (2, 2, 2, 2), (2, 4, 8, 16), window_size=4, stem=Stem.CONV, patch_size=8, xavier=True
+    ),
     SwinSize.TINY: SwinLayout(96, (2, 2, 6, 2), (3, 6, 12, 24)),
     SwinSize.SMALL: SwinLayout(96, (2, 2, 18, 2), (3, 6, 12, 24)),
     SwinSize.BASE: SwinLayout(128, (2, 2, 18, 2), (4, 8, 16, 32)),
@@ -78,7 +82,8 @@ class SwinEncoder(nn.Module):
         stem: ``patch`` or ``conv``; None: that of ``size``. Convolutions in place of the linear patch embedding
             make small transformers learn from few images (Xiao et al. 2021, arXiv:2106.14881): ``micro`` has them,
             the published sizes do not.
-        patch_size: pixels along the side of a token of the first stage; a power of 2 with a ``conv`` stem.
+        patch_size: pixels along the side of a token of the first stage, a power of 2 with a ``conv`` stem; None: that
+            of ``size`` (4, and 8 for ``micro``, whose convolutions see what a linear map of such patches would lose).
         drop_path: rate of stochastic depth of the last block; earlier ones rise linearly from 0.
         use_checkpoint: recompute the blocks in the backward pass to save memory; gradients are the same.
         image_mean: subtracted from the image before the patch embedding.
@@ -91,6 +96,7 @@ class SwinEncoder(nn.Module):
         map_channels: channels of each of the five maps.
         stride: pixels along the side of a token of the last map.
         features: identity that the last map passes, the layer to name to Grad-CAM (channel-first).
+        outputs: the same for the maps that leave stages 1, 2 and 3.
 
     Shape:
         - x: ``(B, in_channels, H, W)``.
@@ -113,7 +119,7 @@ class SwinEncoder(nn.Module):
         num_heads: Sequence[int] | None = None,
         window_size: int | None = None,
         stem: str | None = None,
-        patch_size: int = 4,
+        patch_size: int | None = None,
         drop_path: float = 0.0,
         use_checkpoint: bool = False,
         image_mean: float = 0.0,
@@ -127,21 +133,22 @@ class SwinEncoder(nn.Module):
             tuple(num_heads or layout.num_heads),
             window_size or layout.window_size,
             layout.stem if stem is None else look_up_option(stem, Stem),
+            patch_size or layout.patch_size,
             layout.xavier,
         )
         _check_layout(layout)
         self.in_channels = in_channels
         self.image_mean = image_mean
         self.image_std = image_std
-        self.patch_size = patch_size
-        self.stride = 8 * patch_size
+        self.patch_size = layout.patch_size
+        self.stride = 8 * layout.patch_size
         self.map_channels = tuple(layout.embed_dim * factor for factor in (1, 2, 4, 8, 8))
         self.out_channels = self.map_channels[-1]
         self.swin = SwinTransformer(
             in_chans=in_channels,
             embed_dim=layout.embed_dim,
             window_size=(layout.window_size, layout.window_size),
-            patch_size=(patch_size, patch_size),
+            patch_size=(layout.patch_size, layout.patch_size),
             depths=layout.depths,
             num_heads=layout.num_heads,
             drop_path_rate=drop_path,
@@ -150,10 +157,11 @@ class SwinEncoder(nn.Module):
             spatial_dims=2,
         )
         # MONAI merges behind every stage; the published network does not behind the last one.
-        self.swin.layers4[0].register_module("downsample", None)
+        self.stages[-1].register_module("downsample", None)
         if layout.stem is Stem.CONV:
-            self.swin.add_module("patch_embed", _conv_stem(in_channels, layout.embed_dim, patch_size))
+            self.swin.add_module("patch_embed", _conv_stem(in_channels, layout.embed_dim, layout.patch_size))
         self.norm = nn.LayerNorm(self.out_channels)
+        self.outputs = nn.ModuleList(nn.Identity() for _ in range(3))
         self.features = nn.Identity()
         self.apply(partial(_initialise, xavier=layout.xavier))
 
@@ -172,11 +180,17 @@ class SwinEncoder(nn.Module):
 
     def encode(self, tokens: Tensor) -> list[Tensor]:
         """The five maps of :meth:`forward` from the patch embedding, which is the first of them."""
+        *stages, last = self.stages
         maps = [tokens]
-        for stage in (self.swin.layers1, self.swin.layers2, self.swin.layers3, self.swin.layers4):
-            maps.append(stage[0](maps[-1].contiguous()))
-        last = self.norm(maps.pop().permute(0, 2, 3, 1))  # (B, h, w, C)
-        return [*maps, self.features(last.permute(0, 3, 1, 2))]
+        for stage, output in zip(stages, self.outputs, strict=True):
+            maps.append(output(stage(maps[-1].contiguous())))
+        normalised = self.norm(last(maps[-1].contiguous()).permute(0, 2, 3, 1))  # (B, h, w, C)
+        return [*maps, self.features(normalised.permute(0, 3, 1, 2))]
+
+    @property
+    def stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+        """The four stages: blocks, and patch merging behind all but the last."""
+        return self.swin.layers1[0], self.swin.layers2[0], self.swin.layers3[0], self.swin.layers4[0]
 
 
 def _conv_stem(in_channels: int, embed_dim: int, patch_size: int) -> nn.Module:
@@ -184,9 +198,8 @@ def _conv_stem(in_channels: int, embed_dim: int, patch_size: int) -> nn.Module:
     halvings = patch_size.bit_length() - 1
     if patch_size < 2 or patch_size != 2**halvings:
         raise ValueError(f"a conv stem halves the image step by step: patch_size must be 2, 4, 8 ..., got {patch_size}")
-    narrow = embed_dim // 2
-    widths = [in_channels, narrow, *[narrow] * (halvings - 1), embed_dim, embed_dim]
-    strides = [1, *[2] * halvings, 1]
+    widths = [in_channels, *[2 * embed_dim // 3] * (halvings - 1), embed_dim, embed_dim]
+    strides = [*[2] * halvings, 1]
     layers = [
         Convolution(2, given, width, strides=stride, kernel_size=3, act="RELU", norm="BATCH", bias=False)
         for given, width, stride in zip(widths[:-1], widths[1:], strides, strict=True)

@@ -17,6 +17,10 @@ from .run_folder import write_configuration
 logger = logging.getLogger(__name__)
 
 
+def _speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
+    return not record.getMessage().startswith("Logging file is set to")
+
+
 def run_bundle(
     bundle: str,
     stage: str,
@@ -36,6 +40,8 @@ def run_bundle(
         ValueError: for an overlay or an override that the bundle does not know.
     """
     files = config_files(bundle, stage, overlays)
+    # Our command line configures logging itself, and MONAI warns of that.
+    logging.getLogger("monai.bundle.workflows").addFilter(_speaks_of_more_than_logging)
     overrides = dict(overrides or {})
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import logging
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+
+from .terminal import configure_logging, user_error
 
 STAGES = {
     "pretrain": "masked image modelling on unlabelled mammograms",
@@ -38,7 +39,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         overrides = parse_overrides(rest)
         if overrides and arguments.stage is None:
             parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
-        logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+        configure_logging()
         arguments.verb(arguments, overrides)
     except KeyboardInterrupt:
         print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
@@ -128,16 +129,6 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             value = yaml.safe_load(text)
         overrides[key.replace("-", "_")] = value
     return overrides
-
-
-def user_error(error: BaseException) -> BaseException | None:
-    """The error a user can mend behind MONAI's "failed to instantiate"; None for a defect of ours."""
-    chain: BaseException | None = error
-    while chain is not None:
-        if isinstance(chain, (ValueError, OSError)):
-            return chain
-        chain = chain.__cause__
-    return None
 
 
 def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

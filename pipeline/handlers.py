@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,6 +22,8 @@ from monai.utils import set_determinism
 from torch import Tensor, nn
 
 from .datasets.files import write_atomically
+
+logger = logging.getLogger(__name__)
 
 PREDICTION_COLUMNS = (
     "image_id", "patient_id", "laterality", "view", "dataset", "split", "density", "abnormality", "birads",
@@ -128,6 +131,13 @@ class HistoryWriter:
         self.steps = 0
         if idist.get_rank() == 0:
             write_atomically(self.path, json.dumps(self.rows, indent=1).encode())
+            logger.info("%s: epoch %d of %d, %s", self.path.parent, engine.state.epoch, engine.state.max_epochs, self)
+
+    def __str__(self) -> str:
+        """The last epoch in words."""
+        measured = {"loss": self.rows["train"][-1]["loss"]} if self.rows["train"] else {}
+        measured |= self.rows["validation"][-1] if self.rows["validation"] else {}
+        return ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if name != "epoch")
 
 
 class PredictionWriter:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .cli import user_error
+from .terminal import user_error
 
 METHODS = {"breast_aware": [], "dual_stage": ["dual_stage"]}
 

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from ...networks import MammogramClassifier
 from .attention import predicted_class
-from .grid import tokens_to_image
+from .grid import check_stage, tokens_to_image
 
 
 class SwinGradCAM:
@@ -19,19 +19,25 @@ class SwinGradCAM:
     (frgfm/torch-cam#412).
 
     Args:
-        network: a classifier with ``encoder.features``; its state is left in evaluation mode.
+        network: a classifier around a :class:`SwinEncoder`; its state is left in evaluation mode.
         target_class: index of the logit that is explained; None: each image's predicted class of the first task.
+        stage: 1 to 4, whose outgoing map is taken: 4 the final one, as published; before it, finer ones.
+
+    Raises:
+        ValueError: another stage.
     """
 
-    def __init__(self, network: MammogramClassifier, *, target_class: int | None = 1) -> None:
+    def __init__(self, network: MammogramClassifier, *, target_class: int | None = 1, stage: int = 4) -> None:
+        check_stage(stage)
         self.network = network
         self.target_class = target_class
+        stride = network.encoder.patch_size * 2 ** min(stage, 3)  # stages 1 to 3 end with a merging
         # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is. Its default upsampler would
         # squeeze the tokens' padding into the image.
         self.cam = GradCAM(
             network,
-            target_layers="encoder.features",
-            upsampler=lambda size: lambda cam: tokens_to_image(cam, size, network.encoder.stride),
+            target_layers="encoder.features" if stage == 4 else f"encoder.outputs.{stage - 1}",
+            upsampler=lambda size: lambda cam: tokens_to_image(cam, size, stride),
             postprocessing=lambda cam: cam,
         )
 

@@ -22,3 +22,9 @@ def tokens_to_image(tokens: Tensor, size: Sequence[int], stride: int) -> Tensor:
     covered = [side * stride for side in tokens.shape[2:]]
     image = F.interpolate(tokens, size=covered, mode="bilinear", align_corners=False)
     return image[..., : size[0], : size[1]]
+
+
+def check_stage(stage: int) -> None:
+    """Raise ValueError unless ``stage`` is one of the encoder's four."""
+    if stage not in (1, 2, 3, 4):
+        raise ValueError(f"the encoder has stages 1, 2, 3 and 4; stage {stage!r} cannot be explained")

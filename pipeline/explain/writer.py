@@ -42,6 +42,7 @@ class ExplanationWriter:
         records: of the images by ``image_id``.
         root: folder that the records' paths are relative to.
         target_class: the logit that is explained; None: the predicted class of the first task.
+        stage: stage of the encoder, 1 to 4, that the maps are of; see :class:`SwinGradCAM`, :func:`attention_maps`.
         figures: how many images get a figure; those with a known lesion come first.
     """
 
@@ -53,6 +54,7 @@ class ExplanationWriter:
         records: Sequence[Mapping[str, Any]],
         root: str | Path,
         target_class: int | None = 1,
+        stage: int = 4,
         figures: int = 24,
     ) -> None:
         self.directory = Path(directory)
@@ -60,8 +62,9 @@ class ExplanationWriter:
         self.records = {record["image_id"]: record for record in records}
         self.root = Path(root)
         self.target_class = target_class
+        self.stage = stage
         self.task, self.classes = next(iter(network.tasks.items()))
-        self.cam = SwinGradCAM(network, target_class=target_class)
+        self.cam = SwinGradCAM(network, target_class=target_class, stage=stage)
         with_lesion = [r["image_id"] for r in records if r.get("roi_masks") or r.get("boxes")]
         others = [r["image_id"] for r in records if r["image_id"] not in set(with_lesion)]
         self.drawn = set((with_lesion + others)[:figures])
@@ -100,7 +103,7 @@ class ExplanationWriter:
     def maps(self, images: Tensor) -> dict[str, NDArray[np.float32]]:
         """All explanations ``(B, H, W)`` of images ``(B, 2, H, W)``, by name."""
         self.network.eval()
-        maps = attention_maps(self.network, images, target_class=self.target_class)
+        maps = attention_maps(self.network, images, target_class=self.target_class, stage=self.stage)
         maps["gradcam"] = self.cam(images)
         return {name: values.float().cpu().numpy() for name, values in maps.items()}
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 @pytest.fixture
 def encoder() -> SwinEncoder:
-    return SwinEncoder(size="micro", stem="patch", window_size=7).eval()
+    return SwinEncoder(size="micro", stem="patch", patch_size=4, window_size=7).eval()
 
 
 def hooks_left(encoder: SwinEncoder) -> int:
@@ -132,7 +132,9 @@ def test_no_hook_is_left_after_an_exception(encoder):
 @pytest.mark.parametrize("use_checkpoint", [False, True])
 def test_gradient_of_a_map_is_that_of_moving_it(use_checkpoint):
     """The recorded map is the one used downstream: its gradient predicts what changing it does."""
-    encoder = SwinEncoder(size="micro", stem="patch", window_size=7, use_checkpoint=use_checkpoint).double()
+    encoder = SwinEncoder(
+        size="micro", stem="patch", patch_size=4, window_size=7, use_checkpoint=use_checkpoint
+    ).double()
     image, weight = torch.rand(1, 1, 64, 64).double(), torch.randn(192, 2, 2).double()
     with record_attention(encoder, "last") as record:
         score = (encoder(image)[-1] * weight).sum()

@@ -42,7 +42,7 @@ def test_first_tensor_of_another_width_is_named_with_both_shapes(tmp_path, sourc
     target = SwinEncoder(size="micro", embed_dim=32)
     before = {name: tensor.clone() for name, tensor in target.state_dict().items()}
     with pytest.raises(
-        ValueError, match=r"patch_embed.0.conv.weight is \(12, 1, 3, 3\) there and \(16, 1, 3, 3\) here"
+        ValueError, match=r"patch_embed.0.conv.weight is \(16, 1, 3, 3\) there and \(21, 1, 3, 3\) here"
     ):
         load_encoder(target, tmp_path / "model.pt")
     torch.testing.assert_close(target.state_dict(), before, rtol=0, atol=0)

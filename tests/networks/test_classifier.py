@@ -8,7 +8,7 @@ from torch import Tensor
 
 @pytest.fixture
 def classifier() -> MammogramClassifier:
-    network = MammogramClassifier(SwinEncoder(size="micro"), {"pathology": 2, "density": 4}).eval()
+    network = MammogramClassifier(SwinEncoder(size="micro", patch_size=4), {"pathology": 2, "density": 4}).eval()
     torch.nn.init.normal_(network.head.bias)
     return network
 
@@ -118,4 +118,4 @@ def test_other_channels_are_refused(classifier, channels):
 @pytest.mark.parametrize("tasks", [{}, {"pathology": 1}])
 def test_tasks_without_a_choice_are_refused(tasks):
     with pytest.raises(ValueError, match="two classes or more"):
-        MammogramClassifier(SwinEncoder(size="micro"), tasks)
+        MammogramClassifier(SwinEncoder(size="micro", patch_size=4), tasks)

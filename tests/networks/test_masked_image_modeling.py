@@ -98,7 +98,7 @@ def test_zero_fill_is_the_network_on_the_image_with_holes():
 
 
 def test_token_replaces_the_embedding_of_every_patch_that_is_hidden_in_part():
-    network = SwinMIM(SwinEncoder(size="micro", stem="patch"), fill="token").eval()
+    network = SwinMIM(SwinEncoder(size="micro", stem="patch", patch_size=4), fill="token").eval()
     seen = {}
     network.encoder.swin.layers1[0].register_forward_pre_hook(lambda module, inputs: seen.update(tokens=inputs[0]))
     hidden = torch.zeros(1, 1, 62, 64)

@@ -7,7 +7,7 @@ from monai.networks.nets.swin_unetr import SwinTransformer
 
 @pytest.fixture
 def encoder() -> SwinEncoder:
-    return SwinEncoder(size="micro", stem="patch", window_size=7).eval()
+    return SwinEncoder(size="micro", stem="patch", patch_size=4, window_size=7).eval()
 
 
 def official_parameters(dim: int, depths: tuple[int, ...], heads: tuple[int, ...], window: int = 7) -> int:
@@ -95,7 +95,7 @@ def test_checkpointing_leaves_gradients_as_they_are():
 
 
 def test_drop_path_is_random_in_training_only():
-    encoder = SwinEncoder(size="micro", stem="patch", window_size=7, drop_path=0.5)
+    encoder = SwinEncoder(size="micro", stem="patch", patch_size=4, window_size=7, drop_path=0.5)
     image = torch.rand(4, 1, 64, 64)
     assert not torch.equal(encoder(image)[-1], encoder(image)[-1])
     encoder.eval()
@@ -109,7 +109,9 @@ def test_width_depths_and_heads_override_the_size():
 
 
 def test_image_is_standardised_with_the_given_grey_values(encoder):
-    standardising = SwinEncoder(size="micro", stem="patch", window_size=7, image_mean=0.4, image_std=0.2).eval()
+    standardising = SwinEncoder(
+        size="micro", stem="patch", patch_size=4, window_size=7, image_mean=0.4, image_std=0.2
+    ).eval()
     standardising.load_state_dict(encoder.state_dict())
     image = torch.rand(1, 1, 64, 64)
     torch.testing.assert_close(standardising(image)[-1], encoder((image - 0.4) / 0.2)[-1])

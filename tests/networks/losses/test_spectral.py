@@ -28,7 +28,7 @@ def give_gaps(network: nn.Module) -> None:
 
 @pytest.fixture
 def encoder() -> SwinEncoder:
-    return SwinEncoder(size="micro", stem="patch", window_size=7, embed_dim=32)
+    return SwinEncoder(size="micro", stem="patch", patch_size=4, window_size=7, embed_dim=32)
 
 
 def test_penalty_is_the_sum_of_squares_over_queries_and_keys(encoder):
@@ -170,7 +170,7 @@ def test_attention_gradient_is_that_of_the_exact_decomposition():
 
 
 def test_attention_penalty_reaches_queries_and_keys_of_every_layer_and_no_later_values():
-    encoder = SwinEncoder(size="micro", stem="patch", window_size=7).double()
+    encoder = SwinEncoder(size="micro", stem="patch", patch_size=4, window_size=7).double()
     image = torch.rand(1, 1, 224, 224).double()
     for module in encoder.modules():
         if isinstance(module, nn.Linear):

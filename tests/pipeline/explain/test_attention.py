@@ -12,7 +12,7 @@ from torch import nn
 
 @pytest.fixture
 def network() -> MammogramClassifier:
-    network = MammogramClassifier(SwinEncoder(size="micro", window_size=4)).eval()
+    network = MammogramClassifier(SwinEncoder(size="micro", patch_size=4)).eval()
     nn.init.normal_(network.head.weight)
     return network
 
@@ -82,3 +82,13 @@ def test_without_a_target_the_predicted_class_weights_the_heads(network):
         [attention_maps(network, images, target_class=index)["attention_gradient"] for index in (0, 1)]
     )
     torch.testing.assert_close(found, of_class[predicted, torch.arange(8)])
+
+
+def test_an_earlier_stage_shows_its_own_last_layer_on_its_finer_grid(network):
+    block = network.encoder.stages[1].blocks[-1]
+    block.attn.softmax = Planted(window=0, key=0)
+    maps = attention_maps(network, torch.rand(1, 1, 224, 224), stage=2)
+    row, column = block.shift_size  # the first key of the first window, rolled back
+    found = maps["attention"][0, 8 * row + 4, 8 * column + 4].item()
+    assert found == pytest.approx((15 / 16) ** 2, abs=0.02)  # half a pixel off the centre of the token
+    assert maps["attention"][0].argmax() // 224 // 8 == row

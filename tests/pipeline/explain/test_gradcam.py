@@ -13,7 +13,7 @@ SIZES = [(64, 64), (96, 48)]
 
 @pytest.fixture
 def network() -> MammogramClassifier:
-    network = MammogramClassifier(SwinEncoder(size="micro"), tasks={"pathology": 2, "density": 4}).eval()
+    network = MammogramClassifier(SwinEncoder(size="micro", patch_size=4), tasks={"pathology": 2, "density": 4}).eval()
     torch.nn.init.normal_(network.head.weight)
     return network
 
@@ -67,3 +67,24 @@ def test_a_frozen_network_is_explained_alike(network):
     images = images_of((64, 64))
     expected = SwinGradCAM(network)(images)
     torch.testing.assert_close(SwinGradCAM(network.requires_grad_(False))(images), expected)
+
+
+@pytest.mark.parametrize(("stage", "stride"), [(1, 8), (2, 16), (3, 32)])
+def test_an_earlier_stage_gives_a_finer_map_of_the_same_formula(network, stage, stride):
+    image = images_of((96, 48), count=1)
+    kept = []
+    handle = network.encoder.outputs[stage - 1].register_forward_hook(
+        lambda module, inputs, output: kept.append(output)
+    )
+    logits = network(image)
+    handle.remove()
+    (gradient,) = torch.autograd.grad(logits[0, 1], kept[0])
+    cam = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1)[0].relu().detach().numpy()
+    assert cam.shape == (-(-96 // stride), -(-48 // stride))
+    resized = cv2.resize(cam, (cam.shape[1] * stride, cam.shape[0] * stride), interpolation=cv2.INTER_LINEAR)
+    np.testing.assert_allclose(SwinGradCAM(network, stage=stage)(image)[0], resized[:96, :48], atol=1e-5)
+
+
+def test_a_stage_that_does_not_exist_is_named(network):
+    with pytest.raises(ValueError, match="stage 5 cannot be explained"):
+        SwinGradCAM(network, stage=5)
