@@ -99,5 +99,6 @@ def monai_command(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:
     """The ``python -m monai.bundle run`` line that does the same."""
     parts = ["python", "-m", "monai.bundle", "run", "--config_file", str([str(file) for file in files])]
     for name, value in overrides.items():
-        parts += [f"--{name}", str(value)]
+        # MONAI drops an override of None.
+        parts += [f"--{name}", "$None" if value is None else str(value)]
     return shlex.join(parts)

@@ -110,13 +110,14 @@ def summary_table(runs: Path) -> str:
     tables = {}
     for name in ("pretrained", "from_scratch"):
         auc = json.loads((runs / name / "test/metrics.json").read_text())["levels"]["image"]["auc"]
-        lines.append(f"  {'AUC, ' + name.replace('_', ' '):<44}{_interval(auc)}")
+        lines.append(f"  {'AUC, ' + name.replace('_', ' '):<47}{_interval(auc)}")
         table = pd.read_csv(runs / name / "test/predictions.csv")
         tables[name] = table[table["split"] == "test"]
     paired = compare(tables["pretrained"], tables["from_scratch"])
-    lines.append(f"  {'difference (equal optimiser steps)':<44}{_interval(paired['difference'])}")
+    lines.append(f"  {'difference (equal optimiser steps)':<47}{_interval(paired['difference'])}")
     maps = summarise_explanations(pd.read_csv(runs / "explain/explanations.csv"))["maps"]
-    for map_name, title in (("gradcam", "Grad-CAM"), ("attention", "attention")):
+    titles = {"gradcam": "Grad-CAM", "attention": "attention", "attention_gradient": "attention by gradient"}
+    for map_name, title in titles.items():
         for measure, text in (
             ("pointing_hit", "points at the lesion"),
             ("background_ratio", "energy outside the breast"),
@@ -124,7 +125,7 @@ def summary_table(runs: Path) -> str:
             found = maps[map_name]["measures"][measure]
             chance = found["chance"]["pointing_chance_breast" if measure == "pointing_hit" else "background_chance"]
             beside = "" if chance is None else f", chance {chance:.3f}"
-            lines.append(f"  {title + ' ' + text:<44}{_interval(found['mean'])}{beside}")
+            lines.append(f"  {title + ', ' + text:<47}{_interval(found['mean'])}{beside}")
     return "\n".join(lines)
 
 

@@ -14,7 +14,7 @@ from ..bundles import bundle_root
 
 logger = logging.getLogger(__name__)
 
-SHARED = ("size", "tasks", "pooling", "image_size", "resize", "image_mean", "image_std")
+SHARED = ("size", "tasks", "pooling", "image_size", "resize", "background", "image_mean", "image_std")
 """Options that must be those of training."""
 
 

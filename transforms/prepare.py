@@ -8,6 +8,7 @@ import torch
 from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.transforms import InvertibleTransform, MapTransform
+from monai.utils import StrEnum, look_up_option
 
 from .crop import CropToBreast
 from .dicom import Backend, MammogramReader, fill_view
@@ -18,7 +19,14 @@ from .resample import nearest_indices, resample
 from .resize import ResizeMammogram, ResizeMode
 from .segmentation import Segmentation, chest_wall_reduced, reduce_rows, reduction, segment_reduced
 
-__all__ = ["PrepareMammogramd"]
+__all__ = ["Background", "PrepareMammogramd"]
+
+
+class Background(StrEnum):
+    """What becomes of the picture outside the breast."""
+
+    KEEP = "keep"
+    ZERO = "zero"
 
 
 class PrepareMammogramd(MapTransform, InvertibleTransform):
@@ -39,6 +47,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         spatial_size: rows and columns of the result.
         mode: see :class:`~mammo.transforms.ResizeMode`.
         margin_px: see :class:`~mammo.transforms.CropToBreast`.
+        background: ``keep``, or ``zero`` to blank what the mask leaves out, burned-in markers for one: the last step
+            of the chain would be MONAI's ``MaskIntensityd``. A picture whose mask is empty is kept as it is.
         backend: see :class:`~mammo.transforms.MammogramReader`, as for the arguments that follow.
         voi: contrast step.
         frame: frame of a multi-frame object.
@@ -58,6 +68,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         spatial_size: tuple[int, int] = (224, 224),
         mode: str = ResizeMode.PAD,
         margin_px: int = 8,
+        background: str = Background.KEEP,
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
         frame: int | None = None,
@@ -73,6 +84,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         self.side = ChestWallLeft()
         self.cropper = CropToBreast(margin_px)
         self.resizer = ResizeMammogram(spatial_size, mode)
+        self.background = look_up_option(background, Background)
         self.geometry = RecordGeometryd(self.keys, output_key)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -116,6 +128,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         )
         rows = _small_indices(top, shape[0], inner[0], found.factor, found.mask.shape[0])
         mask[:] = found.mask[rows[:, None], _small_indices(left, shape[1], inner[1], found.factor, found.mask.shape[1])]
+        if self.background is Background.ZERO and mask.any():
+            image *= mask
         # The steps are recorded on a picture of the original size that takes no memory.
         blank = MetaTensor(torch.zeros(1).expand(1, *picture.shape), meta=self.reader.describe(picture))
         cut = self.cropper.crop(self.side.record(blank, blank, flipped), window)

@@ -17,7 +17,7 @@ from mammo.transforms import (
     RecordGeometryd,
     ResizeMammogramd,
 )
-from monai.transforms import Compose, FromMetaTensord, Invertd
+from monai.transforms import Compose, FromMetaTensord, Invertd, MaskIntensityd
 
 Breast = Callable[..., tuple[np.ndarray, np.ndarray]]
 WriteDicom = Callable[..., Path]
@@ -52,6 +52,14 @@ def test_result_equals_the_chain_to_the_last_bit(
     assert one["image"].meta.keys() == many["image"].meta.keys()
 
 
+def test_blanked_background_is_that_of_monais_mask_transform(film: Callable[..., Path]) -> None:
+    path = film((401, 303), "right")
+    one, many = PrepareMammogramd(background="zero")({"image": path}), chain()({"image": path})
+    assert many["image"][many["mask"] == 0].max() > 0  # else it would say nothing
+    expected = MaskIntensityd(keys="image", mask_key="mask")(many)["image"]
+    assert torch.equal(one["image"], expected)
+
+
 @pytest.mark.parametrize("side", ["left", "right"])
 def test_inverse_equals_that_of_the_chain(film: Callable[..., Path], side: str) -> None:
     path = film((401, 303), side)
@@ -68,7 +76,7 @@ def test_frame_without_a_breast_is_kept_whole_and_says_so(write_dicom: WriteDico
     pixels = np.zeros((300, 200), np.uint16)
     pixels[150, 100] = 4095
     path = write_dicom(pixels)
-    one, many = PrepareMammogramd()({"image": path}), chain()({"image": path})
+    one, many = PrepareMammogramd(background="zero")({"image": path}), chain()({"image": path})
     assert one["mask_quality"] == many["mask_quality"] == "empty"
     assert torch.equal(one["image"], many["image"])
     assert one["mask"].sum() == 0
