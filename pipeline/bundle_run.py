@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
 from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
@@ -82,17 +83,31 @@ def config_files(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) -
 
 
 def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-    """Refuse an override whose top-level name the configuration lacks; MONAI takes it in silence.
+    """Refuse an override of a name that the configuration lacks, which MONAI takes in silence, or of another kind.
 
     Raises:
-        ValueError: naming the override and the nearest names there are.
+        ValueError: naming the override and the nearest names there are, or what it must be.
     """
-    for name in overrides:
+    for name, value in overrides.items():
         top = name.replace("#", "::").split("::")[0]
         if top not in config:
             near = difflib.get_close_matches(top, config, n=3)
             hint = f"; did you mean {' or '.join(near)}?" if near else ""
             raise ValueError(f"unknown option {name!r}{hint}")
+        if name == "device":
+            _check_device(value)
+        numeric = isinstance(config.get(name), (int, float)) and not isinstance(config[name], bool)
+        if numeric and isinstance(value, str) and not value.startswith(("$", "@")):
+            raise ValueError(f"--{name} takes a number, such as {config[name]}, and not {value!r}")
+
+
+def _check_device(value: Any) -> None:
+    if isinstance(value, str) and not value.startswith(("$", "@")):
+        try:
+            torch.empty(0, device=value)
+        except (RuntimeError, AssertionError) as error:
+            reason = str(error).splitlines()[0]
+            raise ValueError(f"--device {value} cannot be used on this machine ({reason}); try cpu") from error
 
 
 def monai_command(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:

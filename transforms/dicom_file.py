@@ -37,7 +37,11 @@ def open_dicom(path: str | PathLike[str], max_pixels: int) -> FileDataset:
         meta = pydicom.filereader.read_file_meta_info(fspath(path))
         if meta.get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
             return _inflated(path, 2 * max_pixels + _HEADER_BYTES)
-        return pydicom.dcmread(path, defer_size=_DEFER_BYTES)
+        header = pydicom.dcmread(path, defer_size=_DEFER_BYTES)
+        if not len(header):
+            # pydicom gives nothing at all where the last delimiter of compressed pixels is missing.
+            raise EOFError("no element could be read up to its end")
+        return header
     except MammogramError:
         raise
     except InvalidDicomError as error:

@@ -42,7 +42,7 @@ def mammo(phantom, cache, tmp_path, capsys, caplog):
 
     def run(verb: str, datalist: dict | None = None, **options: object) -> tuple[int, str]:
         given: dict[str, object] = {"dataset_dir": phantom, "cache_dir": cache, "output_dir": tmp_path / "run",
-            "size": "micro", "image_size": [64, 32], "batch_size": 4, "num_workers": 0, "device": "cpu"}  # fmt: skip
+            "size": "micro", "image_size": [128, 64], "batch_size": 4, "num_workers": 0, "device": "cpu"}  # fmt: skip
         if verb in ("pretrain", "finetune"):
             given["max_epochs"] = 1
         if datalist is not None:
@@ -240,6 +240,20 @@ def test_an_option_that_does_not_exist_is_named(option, words, mammo):
     assert status == 1
     assert f"unknown option {option!r}" in printed
     assert words in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("max_epochs", "lots", "--max_epochs takes a number, such as 3, and not 'lots'"),
+        ("device", "gpu", "--device gpu cannot be used on this machine"),
+    ],
+)
+def test_an_option_of_another_kind_is_refused_before_anything_is_read(option, value, words, mammo, tmp_path):
+    status, printed = mammo("pretrain", **{option: value})
+    assert status == 1
+    assert words in printed
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_run_without_a_dataset_says_how_to_name_one(mammo):

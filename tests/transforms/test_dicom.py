@@ -12,9 +12,10 @@ import torch
 from mammo.transforms import LoadMammogramd, MammogramError, MammogramReader
 from monai.data import MetaTensor, decollate_batch, list_data_collate
 from monai.transforms import LoadImage
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
 
 WriteDicom = Callable[..., Path]
 RAMP = np.arange(48 * 32, dtype=np.uint16).reshape(48, 32)
@@ -152,6 +153,18 @@ def test_truncated_pixels_are_refused(write_dicom: WriteDicom, share: float) -> 
     data = path.read_bytes()
     path.write_bytes(data[: int(len(data) * share)])
     assert reason_of(path) == "truncated"
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.99])
+def test_truncated_compressed_pixels_are_refused(write_dicom: WriteDicom, share: float) -> None:
+    path = write_dicom(RAMP)
+    dataset = dcmread(path)
+    dataset.compress(RLELossless)
+    dataset.save_as(path)
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    with pytest.warns(UserWarning, match="End of file reached"):
+        assert reason_of(path) == "truncated"
 
 
 def test_pixel_data_shorter_than_promised_is_refused(write_dicom: WriteDicom, header: Dataset) -> None:
