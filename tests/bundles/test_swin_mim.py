@@ -12,6 +12,7 @@ from mammo.bundles import bundle_root
 from mammo.pipeline.bundle_run import run_bundle
 from mammo.pipeline.checkpoints import TrainingCheckpoints
 from monai.bundle import ConfigParser, ConfigWorkflow, verify_net_in_out
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 CONFIGS = bundle_root("swin_mim") / "configs"
 STAGES = ("pretrain", "finetune", "evaluate", "explain")
@@ -59,6 +60,19 @@ def test_training_leaves_weights_history_and_what_was_run(runs):
         assert yaml.safe_load((runs / stage / "config.yaml").read_text())["size"] == "micro"
         assert json.loads((runs / stage / "environment.json").read_text())["datalist_sha256"]
         assert torch.load(runs / stage / "checkpoints/best.pt", weights_only=True)
+
+
+def test_tensorboard_shows_on_request_what_the_history_holds(runs, options, tmp_path):
+    asked = {"output_dir": str(tmp_path), "pretrained": None, "max_epochs": 2, "tensorboard": str(tmp_path / "events")}
+    run_bundle("swin_mim", "finetune", overrides=options | asked)
+    assert not list(runs.rglob("*tfevents*"))  # nobody asked there
+    events = EventAccumulator(str(tmp_path / "events")).Reload()
+    history = json.loads((tmp_path / "history.json").read_text())
+    for name in ("auc", "accuracy"):
+        shown = [(event.step, event.value) for event in events.Scalars(name)]
+        assert shown == [(row["epoch"], pytest.approx(row[name])) for row in history["validation"]]
+    losses = np.array([event.value for event in events.Scalars("loss")]).reshape(2, -1).mean(axis=1)
+    np.testing.assert_allclose(losses, [row["loss"] for row in history["train"]], rtol=1e-5)
 
 
 def test_pretraining_shows_its_reconstructions_every_epoch(runs):
