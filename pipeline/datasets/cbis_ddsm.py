@@ -21,6 +21,7 @@ from .splits import patient_strata, split_patients
 __all__ = ["cbis_ddsm"]
 
 LICENCE = "CC BY 3.0"
+SYNTHETIC = "synthetic (the mammo phantom): no patient's data, Apache-2.0"
 SPLITS = ("official-clean", "official")
 DENSITY = {"1": "A", "2": "B", "3": "C", "4": "D"}
 
@@ -203,7 +204,6 @@ def _bare_record(name: ImageName, image: ImageFile) -> Record:
         dataset="cbis_ddsm",
         laterality=name.side[0],
         view=name.view,
-        licence=LICENCE,
     )
 
 
@@ -245,16 +245,17 @@ def _datalist(
         training = [record for record in training if record["patient_id"] not in both]
     shares = {"training": 1 - validation_fraction, "validation": validation_fraction}
     sections = split_patients(patient_strata(training), shares, seed)
+    licence = SYNTHETIC if (root / "phantom.json").is_file() else LICENCE
     lists: dict[str, list[Record]] = {"training": [], "validation": [], "test": test}
     for record in training:
         lists[sections[record["patient_id"]]].append(record)
     for section, listed in lists.items():
         for record in listed:
-            record["split"] = section
+            record["split"], record["licence"] = section, licence
     datalist = Datalist(
         name="CBIS-DDSM",
         description=f"split {split}, validation {validation_fraction} of the training patients, seed {seed}",
-        licence=LICENCE,
+        licence=licence,
         root=str(root),
         training=lists["training"],
         validation=lists["validation"],

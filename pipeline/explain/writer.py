@@ -26,7 +26,11 @@ from .lesion import lesion_region
 
 Maps = Mapping[str, NDArray[np.float32]]
 
-CLASS_NAMES = {"pathology": ("benign", "malignant"), "malignant_vs_rest": ("not malignant", "malignant")}
+CLASS_NAMES = {
+    "pathology": ("benign", "malignant"),
+    "malignant_vs_rest": ("not malignant", "malignant"),
+    "density_fatty_dense": ("fatty", "dense"),
+}
 """Words for the classes of tasks that clinicians have words for; others are numbered."""
 
 
