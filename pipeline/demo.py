@@ -72,12 +72,15 @@ def _stage(name: str, folder: Path, shared: dict[str, Any], **options: Any) -> N
 
 def _train_classifiers(runs: Path, shared: dict[str, Any]) -> None:
     starts = {
-        "pretrained": (str(runs / "pretrain/checkpoints/best.pt"), FINETUNE_EPOCHS),
-        "from_scratch": (None, PRETRAIN_EPOCHS + FINETUNE_EPOCHS),
+        "pretrained": {"pretrained": str(runs / "pretrain/checkpoints/best.pt"), "max_epochs": FINETUNE_EPOCHS},
+        "from_scratch": {"pretrained": None, "max_epochs": PRETRAIN_EPOCHS + FINETUNE_EPOCHS},
     }
     # So small a network gains next to nothing from a second core; two of them do.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_use_one_core) as pool:
-        jobs = [pool.submit(_train_classifier, runs / name, shared, *start) for name, start in starts.items()]
+        jobs = [
+            pool.submit(_train_classifier, runs / name, shared | {"num_workers": 0}, start | {"epoch_length": STEPS})
+            for name, start in starts.items()
+        ]
         for job in jobs:
             job.result()
 
@@ -87,10 +90,9 @@ def _use_one_core() -> None:
     torch.set_num_threads(1)
 
 
-def _train_classifier(run: Path, shared: dict[str, Any], weights: str | None, epochs: int) -> None:
-    shared = {**shared, "num_workers": 0}
+def _train_classifier(run: Path, shared: dict[str, Any], training: dict[str, Any]) -> None:
     try:
-        _stage("finetune", run, shared, pretrained=weights, max_epochs=epochs, epoch_length=STEPS)
+        _stage("finetune", run, shared, **training)
         _stage("evaluate", run / "test", shared, checkpoint=str(run / "checkpoints/best.pt"))
     except Exception as error:
         raise user_error(error) or error from None  # causes do not survive the way to another process
@@ -110,11 +112,11 @@ def summary_table(runs: Path) -> str:
     tables = {}
     for name in ("pretrained", "from_scratch"):
         auc = json.loads((runs / name / "test/metrics.json").read_text())["levels"]["image"]["auc"]
-        lines.append(f"  {'AUC, ' + name.replace('_', ' '):<47}{_interval(auc)}")
+        lines.append(f"  {'AUC, ' + name.replace('_', ' '):<52}{_interval(auc)}")
         table = pd.read_csv(runs / name / "test/predictions.csv")
         tables[name] = table[table["split"] == "test"]
     paired = compare(tables["pretrained"], tables["from_scratch"])
-    lines.append(f"  {'difference (equal optimiser steps)':<47}{_interval(paired['difference'])}")
+    lines.append(f"  {'difference (equal optimiser steps)':<52}{_interval(paired['difference'])}")
     maps = summarise_explanations(pd.read_csv(runs / "explain/explanations.csv"))["maps"]
     titles = {"gradcam": "Grad-CAM", "attention": "attention", "attention_gradient": "attention by gradient"}
     for map_name, title in titles.items():
@@ -125,7 +127,7 @@ def summary_table(runs: Path) -> str:
             found = maps[map_name]["measures"][measure]
             chance = found["chance"]["pointing_chance_breast" if measure == "pointing_hit" else "background_chance"]
             beside = "" if chance is None else f", chance {chance:.3f}"
-            lines.append(f"  {title + ', ' + text:<47}{_interval(found['mean'])}{beside}")
+            lines.append(f"  {title + ', ' + text:<52}{_interval(found['mean'])}{beside}")
     return "\n".join(lines)
 
 
