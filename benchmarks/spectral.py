@@ -109,11 +109,11 @@ def costs(size: str, rounds: int) -> dict[str, float]:
 def errors(size: str, steps: int, every: int) -> dict[str, float]:
     """Largest relative error of any layer's penalty along AdamW steps on rank-one gradients with noise."""
     layers = [layer for layer in SwinEncoder(size=size).modules() if isinstance(getattr(layer, "qkv", None), nn.Linear)]
-    methods = {
+    methods: dict[str, list[Callable[[], Tensor]]] = {
         "ours": [SpectralNormPenalty(layer, 1.0) for layer in layers],
         "power": [PowerSteps(queries_and_keys(layer)) for layer in layers],
     }
-    parameters = [layer.qkv.weight for layer in layers]
+    parameters = [layer.get_parameter("qkv.weight") for layer in layers]
     optimizer = torch.optim.AdamW(parameters, lr=1e-4)
     signals = [torch.randn(len(weight), 1) @ torch.randn(1, weight.shape[1]) for weight in parameters]
     worst = dict.fromkeys(methods, 0.0)

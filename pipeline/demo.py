@@ -71,7 +71,7 @@ def _stage(name: str, folder: Path, shared: dict[str, Any], **options: Any) -> N
 
 
 def _train_classifiers(runs: Path, shared: dict[str, Any]) -> None:
-    starts = {
+    starts: dict[str, dict[str, Any]] = {
         "pretrained": {"pretrained": str(runs / "pretrain/checkpoints/best.pt"), "max_epochs": FINETUNE_EPOCHS},
         "from_scratch": {"pretrained": None, "max_epochs": PRETRAIN_EPOCHS + FINETUNE_EPOCHS},
     }
