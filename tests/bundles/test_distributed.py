@@ -80,7 +80,7 @@ def bundle(phantom: Path, stage: str, out: Path, **overrides: str) -> None:
         "dataset_dir": str(phantom),
         "cache_dir": str(out.parent / "cache"),
         "output_dir": str(out),
-        "image_size": "[64,32]",
+        "image_size": "[128,64]",
         "batch_size": "1",
         "validate::dataset::data": "$@records['validation'][:3]",
         **overrides,

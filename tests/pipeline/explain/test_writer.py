@@ -37,8 +37,12 @@ def test_pathology_is_told_in_words(explain):
 
 def test_another_task_is_not_called_malignant(explain):
     _, title, _ = explain({"density_fatty_dense": 2}, label=0)
-    assert "density_fatty_dense 0" in title
+    assert "labelled fatty, probability of dense" in title
     assert "malignant" not in title
+
+
+def test_a_task_without_words_is_numbered(explain):
+    assert "labelled abnormality 0, probability of abnormality 1" in explain({"abnormality": 2}, label=0)[1]
 
 
 def test_an_unknown_label_is_called_unknown(explain):
