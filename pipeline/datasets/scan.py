@@ -93,7 +93,7 @@ def scan(
     jobs = Parallel(n_jobs=max(1, workers), prefer="threads", return_as="generator")
     results = jobs(delayed(_prepare)(dataset, record) for record in records)
     for record, result in tqdm(
-        zip(records, results, strict=True), "preparing", len(records), unit="image", disable=not progress
+        zip(records, results, strict=True), "preparing", len(records), unit="image", disable=None if progress else True
     ):
         if isinstance(result, MammogramError):
             quarantine.append(_quarantined(record, result))
