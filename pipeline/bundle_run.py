@@ -18,10 +18,6 @@ from .run_folder import write_configuration
 logger = logging.getLogger(__name__)
 
 
-def _speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
-    return not record.getMessage().startswith("Logging file is set to")
-
-
 def run_bundle(
     bundle: str,
     stage: str,
@@ -41,8 +37,6 @@ def run_bundle(
         ValueError: for an overlay or an override that the bundle does not know.
     """
     files = config_files(bundle, stage, overlays)
-    # Our command line configures logging itself, and MONAI warns of that.
-    logging.getLogger("monai.bundle.workflows").addFilter(_speaks_of_more_than_logging)
     overrides = dict(overrides or {})
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],
@@ -50,7 +44,7 @@ def run_bundle(
         logging_file=False,
     )
     config: dict[str, Any] = workflow.parser.get()
-    check_overrides(overrides, config)
+    overrides = check_overrides(overrides, config)
     for name, value in overrides.items():
         try:
             workflow.parser[name] = value
@@ -82,12 +76,16 @@ def config_files(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) -
     return files
 
 
-def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Refuse an override of a name that the configuration lacks, which MONAI takes in silence, or of another kind.
+
+    Returns:
+        The overrides; a number where the configuration holds text, such as a folder named 2024, became text.
 
     Raises:
         ValueError: naming the override and the nearest names there are, or what it must be.
     """
+    checked = dict(overrides)
     for name, value in overrides.items():
         top = name.replace("#", "::").split("::")[0]
         if top not in config:
@@ -99,6 +97,14 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> 
         numeric = isinstance(config.get(name), (int, float)) and not isinstance(config[name], bool)
         if numeric and isinstance(value, str) and not value.startswith(("$", "@")):
             raise ValueError(f"--{name} takes a number, such as {config[name]}, and not {value!r}")
+        if numeric and isinstance(config[name], int) and isinstance(value, float) and value != int(value):
+            raise ValueError(f"--{name} takes a whole number, such as {config[name]}, and not {value}")
+        if isinstance(config.get(name), list) and isinstance(value, (int, float)):
+            raise ValueError(f'--{name} takes a list, such as "{config[name]}", and not {value}')
+        plain_text = isinstance(config.get(name), str) and not config[name].startswith(("$", "@"))
+        if plain_text and isinstance(value, (int, float)) and not isinstance(value, bool):
+            checked[name] = str(value)
+    return checked
 
 
 def _check_device(value: Any) -> None:

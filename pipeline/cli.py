@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .terminal import configure_logging, user_error
+from .terminal import configure_logging, stop_on_sigterm, user_error
 
 STAGES = {
     "pretrain": "masked image modelling on unlabelled mammograms",
@@ -24,6 +24,7 @@ EXAMPLES = """examples:
   mammo finetune --dataset_dir /data/CBIS-DDSM --label_percentage 10
   mammo evaluate --dataset_dir /data/CBIS-DDSM
   mammo explain --dataset_dir /data/CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
+  mammo report --datalist /data/CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
   mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
 Research use only."""
 
@@ -40,6 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         if overrides and arguments.stage is None:
             parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
         configure_logging()
+        stop_on_sigterm()
         arguments.verb(arguments, overrides)
     except KeyboardInterrupt:
         print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
@@ -96,6 +98,20 @@ def build_parser() -> argparse.ArgumentParser:
         )
         stage.set_defaults(verb=_stage, stage=name, name=name)
 
+    report = verbs.add_parser("report", help="one HTML page of what the stages left", allow_abbrev=False)
+    report.add_argument("--datalist", type=Path, help="for counts, split and leaks")
+    report.add_argument("--pretrain", type=Path, help="run folder of pretrain")
+    report.add_argument(
+        "--classifier",
+        action="append",
+        default=[],
+        metavar="NAME=FOLDER",
+        help="run folder of finetune, with evaluate's output in its folder test; may be given several times",
+    )
+    report.add_argument("--explain", type=Path, help="run folder of explain")
+    report.add_argument("--out", type=Path, default=Path("outputs/report.html"))
+    report.set_defaults(verb=_report, name="report")
+
     predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
     predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
     predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
@@ -125,8 +141,11 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             text = queue.pop(0)
         try:
             value: Any = float(text) if "e" in text.lower() else yaml.safe_load(text)  # YAML reads 1e-4 as text
-        except ValueError:
-            value = yaml.safe_load(text)
+        except (ValueError, yaml.YAMLError):
+            try:
+                value = yaml.safe_load(text)
+            except yaml.YAMLError as error:
+                raise ValueError(f"--{key} {text!r} is no YAML value ({error.problem})") from error  # type: ignore[attr-defined]
         overrides[key.replace("-", "_")] = value
     return overrides
 
@@ -148,6 +167,23 @@ def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .bundle_run import run_bundle
 
     run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
+
+
+def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .report import write_report
+
+    named = [text.rpartition("=") for text in arguments.classifier]
+    if not named:
+        raise ValueError("a report needs a classifier: --classifier NAME=FOLDER, such as pretrained=outputs/finetune")
+    report = write_report(
+        arguments.out,
+        title="mammo: classification of mammograms",
+        datalist=arguments.datalist,
+        pretrain=arguments.pretrain,
+        classifiers={name or Path(folder).name: Path(folder) for name, _, folder in named},
+        explanations=arguments.explain,
+    )
+    print(f"report: {report}")
 
 
 def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import ignite.distributed as idist
@@ -13,6 +14,8 @@ from monai.engines import Workflow
 from .datasets.files import write_atomically
 from .handlers import PredictionWriter
 from .metrics import evaluate_predictions
+
+logger = logging.getLogger(__name__)
 
 
 class MetricsWriter:
@@ -42,3 +45,8 @@ class MetricsWriter:
         test, validation = (table[table["split"] == split] for split in ("test", "validation"))
         metrics = evaluate_predictions(test, validation, draws=self.draws, seed=self.seed)
         write_atomically(self.path, json.dumps(metrics, indent=1, allow_nan=False).encode())
+        auc, counts = metrics["levels"]["image"]["auc"], metrics["counts"]
+        if auc["value"] is not None:
+            found = f"{auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f})"
+            logger.info("AUC of %d test images of %d patients: %s", counts["images"], counts["patients"], found)
+        logger.info("%s and %s written", self.path, self.predictions.path)

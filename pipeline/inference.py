@@ -96,10 +96,11 @@ class ScoreWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             probability = float(output["pred"][:2].softmax(dim=0)[1])
             quality = str(item["mask_quality"])
-            self.rows.append(
-                {"image": item["image_id"], "status": "scored", "probability": probability, "calibrated": False,
-                 "mask_quality": quality, "reason": "" if quality == "ok" else f"breast mask: {quality}"}
-            )  # fmt: skip
+            reason = "" if quality == "ok" else f"breast mask: {quality}"
+            row = {"image": item["image_id"], "status": "scored", "probability": probability, "calibrated": False}
+            if quality == "empty":  # no breast: mask-weighted pooling leaves nothing but the bias of the head
+                row = {"image": item["image_id"], "status": "not scored"}
+            self.rows.append(row | {"mask_quality": quality, "reason": reason})
 
     def write(self, engine: Workflow | None = None) -> None:
         """Write the table, the images that could not be scored included."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import yaml
 from monai.bundle import ConfigWorkflow
 
@@ -27,7 +28,8 @@ def predict(images: Sequence[Path], checkpoint: Path, out: Path) -> Path:
         out: the CSV file to write.
 
     Raises:
-        ValueError: if the checkpoint does not lie in a run folder, or there is no image.
+        ValueError: if the checkpoint does not lie in a run folder, or there is no image, or none that can be
+            scored, in which case ``out`` is written all the same.
     """
     overrides: dict[str, Any] = training_options(checkpoint) | {
         "checkpoint": str(checkpoint),
@@ -38,6 +40,9 @@ def predict(images: Sequence[Path], checkpoint: Path, out: Path) -> Path:
     workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)
     workflow.initialize()
     workflow.run()
+    table = pd.read_csv(out)
+    if not (table["status"] == "scored").any():
+        raise ValueError(f"none of {len(table)} images could be scored; {out} says why of each")
     logger.info("%s written; probabilities are not calibrated, for research use only", out)
     return out
 

@@ -118,10 +118,27 @@ def run(arguments: argparse.Namespace, extra: dict[str, Any]) -> None:
             "output_dir": str(out / "visualizations"), "force_recompute": False,
             "checkpoint": str(cls / "checkpoints/best.pt"),
         })  # fmt: skip
+    if arguments.train_cls or arguments.visualize:
+        _write_report(out, datalist, mim, cls)
     if not (arguments.train_mim or arguments.train_cls or arguments.visualize):
         require(mim / "checkpoints/best.pt", "--train_mim")
         require(cls / "checkpoints/best.pt", "--train_cls")
     write_curves(out)
+
+
+def _write_report(out: Path, datalist: Path, mim: Path, cls: Path) -> None:
+    from .report import write_report
+
+    shown = out / "visualizations"
+    report = write_report(
+        out / "report.html",
+        title="mammo: masked image modelling and classification of mammograms",
+        datalist=datalist,
+        pretrain=mim if mim.is_dir() else None,
+        classifiers={"classifier": cls},
+        explanations=shown if shown.is_dir() else None,
+    )
+    logging.getLogger(__name__).info("report: %s", report)
 
 
 def write_curves(out: Path) -> None:
@@ -162,3 +179,7 @@ def _start_log(arguments: argparse.Namespace) -> None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(arguments.output_dir / "training_log.txt")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=[handler], force=True)
+    if arguments.log_mode == "file":  # what ends the run is still said where its user looks
+        errors = logging.StreamHandler(sys.stderr)
+        errors.setLevel(logging.ERROR)
+        logging.getLogger().addHandler(errors)

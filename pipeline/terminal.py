@@ -3,13 +3,31 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
+import threading
 
 
 def configure_logging() -> None:
     """Print our messages as they are; of ignite, which reports every epoch of every engine, warnings only."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("ignite").setLevel(logging.WARNING)
+    logging.getLogger("monai.bundle.workflows").addFilter(speaks_of_more_than_logging)
+
+
+def stop_on_sigterm() -> None:
+    """Let SIGTERM, which schedulers send, end a command as Ctrl-C does: with everything put away."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, stop)
+
+
+def speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
+    """Filter of MONAI's warning that it was given no logging file: our commands configure logging themselves."""
+    return not record.getMessage().startswith("Logging file is set to")
 
 
 def user_error(error: BaseException) -> BaseException | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,8 @@ from .attention import attention_maps
 from .figure import case_figure
 from .gradcam import SwinGradCAM
 from .lesion import lesion_region
+
+logger = logging.getLogger(__name__)
 
 Maps = Mapping[str, NDArray[np.float32]]
 
@@ -113,7 +116,11 @@ class ExplanationWriter:
 
     def write(self, engine: Workflow) -> None:
         """Write the table."""
-        write_table(pd.DataFrame(self.rows), self.directory / "explanations.csv")
+        table = pd.DataFrame(self.rows)
+        write_table(table, self.directory / "explanations.csv")
+        for name, found in table.groupby("map")[["background_ratio", "background_chance"]].mean().iterrows():
+            logger.info("%s: %.3f of the map outside the breast, by chance %.3f", name, *found)
+        logger.info("%s written, %d figures", self.directory / "explanations.csv", len(self.drawn))
 
     def _probability(self, logits: Tensor) -> float:
         """Of class 1 of two, such as malignant; of the class that is explained where there are more."""

@@ -52,14 +52,14 @@ def test_each_stage_runs_on_the_embedded_phantom_where_one_stands(elsewhere):
     before = torch.load(outputs / "pretrain/checkpoints/best.pt", weights_only=True)
     after = torch.load(outputs / "finetune/checkpoints/best.pt", weights_only=True)
     assert [n for n in before if n.startswith("encoder.")] == [n for n in after if n.startswith("encoder.")]
-    scored = set(pd.read_csv(outputs / "evaluate/predictions.csv").query("split == 'test'")["image_id"])
+    scored = set(pd.read_csv(outputs / "finetune/test/predictions.csv").query("split == 'test'")["image_id"])
     assert set(pd.read_csv(outputs / "explain/explanations.csv")["image_id"]) == scored
     assert len(list((outputs / "explain/figures").glob("*.png"))) == 4
 
 
 @pytest.mark.parametrize("stage", ["pretrain", "finetune", "evaluate", "explain"])
 def test_monai_run_leaves_what_was_run_too(stage, elsewhere):
-    folder = elsewhere / "outputs" / stage
+    folder = elsewhere / "outputs" / ("finetune/test" if stage == "evaluate" else stage)
     config = yaml.safe_load((folder / "config.yaml").read_text())
     assert config["size"] == "micro"  # of tiny.yaml
     assert config["image_size"] == [64, 32]  # of the command line

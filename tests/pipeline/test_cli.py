@@ -128,6 +128,24 @@ def test_the_published_command_leaves_every_output(phantom, tmp_path, method):
     assert "epoch" in log.lower()
     scope = yaml.safe_load((out / "mim/config.yaml").read_text())["scope"]
     assert scope == ("image" if method == "dual_stage" else "breast")
+    page = (out / "report.html").read_text()
+    again = tmp_path / "again.html"
+    words = ["--datalist", out / "datalist.json", "--classifier", f"mine={out / 'classifier'}", "--out", again]
+    assert main(["report", *map(str, words)]) == 0
+    for written in (page, again.read_text()):
+        assert "Results on test patients" in written
+    assert "mine" in again.read_text()
+
+
+def test_an_error_is_said_on_the_terminal_too_where_the_log_is_a_file(tmp_path, capsys):
+    words = ["--root_dir", str(tmp_path / "nowhere"), "--output_dir", str(tmp_path / "out"), "--log_mode", "file"]
+    assert published.main([*words, "--train_mim"]) == 1
+    assert "nowhere is not a folder" in capsys.readouterr().err
+
+
+def test_a_report_without_a_classifier_says_how_to_name_one(capsys):
+    assert main(["report"]) == 1
+    assert "--classifier NAME=FOLDER" in capsys.readouterr().err
 
 
 def test_the_cache_flags_decide_what_is_decoded_again(phantom, tmp_path, monkeypatch):

@@ -246,6 +246,9 @@ def test_an_option_that_does_not_exist_is_named(option, words, mammo):
     ("option", "value", "words"),
     [
         ("max_epochs", "lots", "--max_epochs takes a number, such as 3, and not 'lots'"),
+        ("max_epochs", "1.5", "--max_epochs takes a whole number, such as 3, and not 1.5"),
+        ("image_size", "224", '--image_size takes a list, such as "[224, 224]", and not 224'),
+        ("image_size", "[224, 224", "is no YAML value"),
         ("device", "gpu", "--device gpu cannot be used on this machine"),
     ],
 )
@@ -254,6 +257,22 @@ def test_an_option_of_another_kind_is_refused_before_anything_is_read(option, va
     assert status == 1
     assert words in printed
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_may_be_named_by_a_number(mammo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert mammo("pretrain", output_dir="2024")[0] == 0
+    assert (tmp_path / "2024/checkpoints/best.pt").is_file()
+
+
+def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr("mammo.pipeline.demo.run_demo", lambda *a, **k: os.kill(os.getpid(), signal.SIGTERM))
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        assert main(["demo", "--output_dir", str(tmp_path)]) == 130
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert "interrupted" in capsys.readouterr().err
 
 
 def test_a_run_without_a_dataset_says_how_to_name_one(mammo):

@@ -1,10 +1,12 @@
 """Scoring files from the command line."""
 
+import numpy as np
 import pandas as pd
 import torch
 import yaml
 from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.pipeline.cli import main
+from PIL import Image
 
 
 def run_folder(path):
@@ -29,6 +31,16 @@ def test_every_file_gets_a_row(phantom, tmp_path):
     assert not table.loc[str(good), "calibrated"]
     assert table.loc[str(bad), "status"] == "not scored"
     assert table.loc[str(bad), "reason"]
+
+
+def test_a_picture_without_a_breast_is_not_scored_and_alone_ends_the_command_with_an_error(tmp_path, capsys):
+    checkpoint, out = run_folder(tmp_path / "run"), tmp_path / "scores.csv"
+    Image.fromarray(np.random.default_rng(0).integers(90, 110, (300, 200), np.uint8)).save(tmp_path / "air.png")
+    assert main(["predict", str(tmp_path / "air.png"), "--checkpoint", str(checkpoint), "--out", str(out)]) == 1
+    assert f"none of 1 images could be scored; {out} says why" in capsys.readouterr().err
+    (row,) = pd.read_csv(out).to_dict("records")
+    assert (row["status"], row["mask_quality"], row["reason"]) == ("not scored", "empty", "breast mask: empty")
+    assert pd.isna(row["probability"])
 
 
 def test_a_checkpoint_outside_a_run_folder_is_refused(phantom, tmp_path, capsys):
