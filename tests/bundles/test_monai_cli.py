@@ -127,8 +127,9 @@ def test_the_schema_refuses_incomplete_metadata(change, tmp_path):
         verify(tmp_path / "metadata.json")
 
 
-def test_the_second_papers_network_takes_and_gives_what_it_says():
-    channels = {"_meta_::network_data_format::outputs::pred::num_channels": 2 + 2 + 4 + 6 + 5}
-    overrides = {"size": "micro", "device": "cpu", "pretrained": "$None", **channels}
-    meta = str(CONFIGS / "metadata.json")
-    verify_net_in_out("network_def", meta_file=meta, config_file=files("finetune", "dual_stage"), **overrides)
+@pytest.mark.parametrize("stage", ["finetune.yaml", "inference.json"])
+def test_the_second_papers_network_takes_and_gives_what_it_says(stage):
+    start = {"pretrained": "$None"} if stage == "finetune.yaml" else {}
+    meta = [str(CONFIGS / name) for name in ("metadata.json", "metadata_dual_stage.json")]
+    config = [str(CONFIGS / name) for name in (stage, "dual_stage.yaml")]
+    verify_net_in_out("network_def", meta_file=meta, config_file=config, size="micro", device="cpu", **start)
