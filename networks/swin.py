@@ -64,8 +64,7 @@ class SwinEncoder(nn.Module):
 
     MONAI's ``SwinTransformer`` leaves out the final LayerNorm and merges patches after the last stage too;
     here the last map is what Swin-B's classifier sees: after all blocks and the final norm, 1024 x 7 x 7 for
-    a 224 x 224 image. Weights start as published (truncated normal of 0.02, biases
-    0), but for ``micro``.
+    a 224 x 224 image. Weights start as published (truncated normal of 0.02, biases 0), but for ``micro``.
 
     Images of any size are taken: like MONAI's blocks, patches and windows are padded at the bottom and right.
     Where a map is smaller than a window, MONAI shrinks the window and reads the first rows of the relative

@@ -6,6 +6,7 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +20,12 @@ STAGES = {
 }
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
-  mammo prepare cbis_ddsm /data/CBIS-DDSM --out /data/CBIS-DDSM/datalist.json
-  mammo pretrain --dataset_dir /data/CBIS-DDSM --cache_dir /data/cache --max_epochs 100
-  mammo finetune --dataset_dir /data/CBIS-DDSM --label_percentage 10
-  mammo evaluate --dataset_dir /data/CBIS-DDSM
-  mammo explain --dataset_dir /data/CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
-  mammo report --datalist /data/CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
+  mammo prepare cbis_ddsm CBIS-DDSM --out CBIS-DDSM/datalist.json
+  mammo pretrain --dataset_dir CBIS-DDSM --cache_dir cache --max_epochs 100
+  mammo finetune --dataset_dir CBIS-DDSM --label_percentage 10
+  mammo evaluate --dataset_dir CBIS-DDSM
+  mammo explain --dataset_dir CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
+  mammo report --datalist CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
   mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
 Research use only."""
 
@@ -98,6 +99,16 @@ def build_parser() -> argparse.ArgumentParser:
         )
         stage.set_defaults(verb=_stage, stage=name, name=name)
 
+    _add_report(verbs)
+    predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
+    predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
+    predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
+    predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
+    predict.set_defaults(verb=_predict, name="predict")
+    return parser
+
+
+def _add_report(verbs: Any) -> None:
     report = verbs.add_parser("report", help="one HTML page of what the stages left", allow_abbrev=False)
     report.add_argument("--datalist", type=Path, help="for counts, split and leaks")
     report.add_argument("--pretrain", type=Path, help="run folder of pretrain")
@@ -112,13 +123,6 @@ def build_parser() -> argparse.ArgumentParser:
     report.add_argument("--out", type=Path, default=Path("outputs/report.html"))
     report.set_defaults(verb=_report, name="report")
 
-    predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
-    predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
-    predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
-    predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
-    predict.set_defaults(verb=_predict, name="predict")
-    return parser
-
 
 def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     """``--key value`` and ``--key=value`` pairs; values are YAML, dashes in keys become underscores.
@@ -126,8 +130,6 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
     Raises:
         ValueError: for a word that is no option, or an option without a value.
     """
-    import yaml
-
     overrides: dict[str, Any] = {}
     queue = list(words)
     while queue:
@@ -139,15 +141,20 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
             if not queue:
                 raise ValueError(f"option --{key} needs a value")
             text = queue.pop(0)
-        try:
-            value: Any = float(text) if "e" in text.lower() else yaml.safe_load(text)  # YAML reads 1e-4 as text
-        except (ValueError, yaml.YAMLError):
-            try:
-                value = yaml.safe_load(text)
-            except yaml.YAMLError as error:
-                raise ValueError(f"--{key} {text!r} is no YAML value ({error.problem})") from error  # type: ignore[attr-defined]
-        overrides[key.replace("-", "_")] = value
+        overrides[key.replace("-", "_")] = _parse_value(key, text)
     return overrides
+
+
+def _parse_value(key: str, text: str) -> Any:
+    import yaml
+
+    if "e" in text.lower():  # YAML reads 1e-4 as text
+        with suppress(ValueError):
+            return float(text)
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise ValueError(f"--{key} {text!r} is no YAML value: {str(error).splitlines()[0]}") from error
 
 
 def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -75,7 +75,7 @@ def _train_classifiers(runs: Path, shared: dict[str, Any]) -> None:
         "pretrained": {"pretrained": str(runs / "pretrain/checkpoints/best.pt"), "max_epochs": FINETUNE_EPOCHS},
         "from_scratch": {"pretrained": None, "max_epochs": PRETRAIN_EPOCHS + FINETUNE_EPOCHS},
     }
-    # So small a network gains next to nothing from a second core; two of them do.
+    # Two trainings with a core each end sooner than one after the other with both.
     with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_use_one_core) as pool:
         jobs = [
             pool.submit(_train_classifier, runs / name, shared | {"num_workers": 0}, start | {"epoch_length": STEPS})

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from .terminal import user_error
+from .terminal import speaks_of_more_than_logging, user_error
 
 METHODS = {"breast_aware": [], "dual_stage": ["dual_stage"]}
 
@@ -179,6 +179,7 @@ def _start_log(arguments: argparse.Namespace) -> None:
         arguments.output_dir.mkdir(parents=True, exist_ok=True)
         handler = logging.FileHandler(arguments.output_dir / "training_log.txt")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", handlers=[handler], force=True)
+    logging.getLogger("monai.bundle.workflows").addFilter(speaks_of_more_than_logging)
     if arguments.log_mode == "file":  # what ends the run is still said where its user looks
         errors = logging.StreamHandler(sys.stderr)
         errors.setLevel(logging.ERROR)
