@@ -18,6 +18,29 @@ DENSITIES = ("A", "B", "C", "D", "FATTY", "FATTY_GLANDULAR", "DENSE_GLANDULAR")
 """BI-RADS composition A to D (1 to 4 in older tables), or the three background tissues of MIAS."""
 
 
+PROVENANCES = ("biopsy", "workup", "birads", "report", "reader", "outcome", "assumed", "synthetic")
+"""Where a pathology or cancer label comes from: histology; further imaging without biopsy; a BI-RADS category; the
+text of a report; a reader's look at the image; follow-up or a cancer registry; a convention of the dataset's users
+(an unlabelled side taken as normal); a drawn phantom."""
+
+FINDING_TYPES = (
+    "mass",
+    "calcification",
+    "architectural_distortion",
+    "asymmetry",
+    "focal_asymmetry",
+    "global_asymmetry",
+    "skin_thickening",
+    "skin_retraction",
+    "nipple_retraction",
+    "lymph_node",
+    "spiculated_region",
+    "cancer",
+    "other",
+)
+"""Kinds of findings; ``"cancer"`` where a dataset says no more, ``"other"`` where its word fits none."""
+
+
 class SchemaError(ValueError):
     """A datalist or record that does not follow the schema."""
 
@@ -27,7 +50,7 @@ class Finding(TypedDict, total=False):
 
     id: str
     type: str
-    """``"mass"``, ``"calcification"``, ``"architectural_distortion"`` or ``"asymmetry"``."""
+    """One of :data:`FINDING_TYPES`."""
     shapes: list[str]
     margins: list[str]
     calcification_types: list[str]
@@ -41,6 +64,10 @@ class Finding(TypedDict, total=False):
     crop: str
     box: list[float]
     """row0, col0, row1, col1 in original pixels, half-open."""
+    polygon: list[list[float]]
+    """Outline as [row, column] points in original pixels, closed by itself."""
+    circle: list[float]
+    """row, column and radius in original pixels."""
     raw: dict[str, str]
 
 
@@ -60,12 +87,18 @@ class Record(TypedDict, total=False):
     split: str
     pathology: str
     """The worst of the findings, one of :data:`PATHOLOGIES`."""
+    label_provenance: str
+    """Where the pathology comes from, one of :data:`PROVENANCES`."""
     abnormality: str
+    subtype: str
+    """Molecular subtype of a cancer, as its dataset spells it."""
     density: str
     birads: int
     """The highest assessment of the findings, 0 to 6."""
     subtlety: int
     """Of the most obvious finding, 1 to 5."""
+    masking: int
+    """How much the tissue could hide, 1 to 8 (CSAW-M)."""
     margins: list[str]
     findings: list[Finding]
     boxes: list[list[float]]
@@ -73,6 +106,14 @@ class Record(TypedDict, total=False):
     report: str
     age: int
     manufacturer: str
+    device: str
+    """Which machine or site took it, for reports by device."""
+    implant: bool
+    frame: int | str
+    """Frame of a multi-frame file, from 0; ``"max"`` for the maximum over all frames."""
+    crop: list[float]
+    """Region of the image that the record stands for: row0, col0, row1, col1 in original pixels, half-open; it may
+    reach beyond the image, where it is zero."""
     pixel_spacing_mm: list[float]
     licence: str
     raw: dict[str, str]
@@ -118,6 +159,19 @@ def _integer(low: int, high: int) -> Check:
     return lambda value: isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
 
 
+def _points(value: Any) -> bool:
+    pairs = isinstance(value, list) and len(value) >= 3 and all(isinstance(p, list) and len(p) == 2 for p in value)
+    return pairs and all(_number(v) for point in value for v in point)
+
+
+def _circle(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 3 and all(map(_number, value)) and value[2] > 0
+
+
+def _frame(value: Any) -> bool:
+    return value == "max" or _integer(0, 10**6)(value)
+
+
 def _one_of(allowed: tuple[str, ...]) -> Check:
     return lambda value: isinstance(value, str) and value in allowed
 
@@ -150,24 +204,32 @@ BIRADS: tuple[str, Check] = ("an integer from 0 to 6", _integer(0, 6))
 RAW: tuple[str, Check] = ("a mapping of texts", _text_map)
 
 FINDING_FIELDS: dict[str, tuple[str, Check]] = {
-    **dict.fromkeys(("id", "type", "roi_mask", "crop"), TEXT),
+    **dict.fromkeys(("id", "roi_mask", "crop"), TEXT),
+    "type": (f"one of {', '.join(FINDING_TYPES)}", _one_of(FINDING_TYPES)),
     **dict.fromkeys(("shapes", "margins", "calcification_types", "distributions"), TEXTS),
     "assessment": BIRADS,
     "subtlety": SUBTLETY,
     "pathology": PATHOLOGY,
     "box": (BOX_WORDS, _box),
+    "polygon": ("a list of three or more [row, column] points", _points),
+    "circle": ("[row, column, radius] with a positive radius", _circle),
     "raw": RAW,
 }
 RECORD_FIELDS: dict[str, tuple[str, Check]] = {
     **dict.fromkeys(("image", "patient_id", "image_id", "dataset", "study_id", "view", "abnormality"), TEXT),
-    **dict.fromkeys(("report", "manufacturer", "licence"), TEXT),
+    **dict.fromkeys(("report", "manufacturer", "device", "subtype", "licence"), TEXT),
     **dict.fromkeys(("margins", "roi_masks"), TEXTS),
     "laterality": ("L or R", _one_of(("L", "R"))),
     "split": (f"one of {', '.join(SECTIONS)}", _one_of(SECTIONS)),
     "pathology": PATHOLOGY,
+    "label_provenance": (f"one of {', '.join(PROVENANCES)}", _one_of(PROVENANCES)),
     "density": (f"one of {', '.join(DENSITIES)}", _one_of(DENSITIES)),
     "birads": BIRADS,
     "subtlety": SUBTLETY,
+    "masking": ("an integer from 1 to 8", _integer(1, 8)),
+    "implant": ("true or false", lambda value: isinstance(value, bool)),
+    "frame": ("a frame number from 0, or max", _frame),
+    "crop": (BOX_WORDS, _box),
     "findings": ("a list of findings", lambda value: isinstance(value, list)),
     "boxes": (f"a list of {BOX_WORDS}", lambda value: isinstance(value, list) and all(map(_box, value))),
     "age": ("an integer from 0 to 130", _integer(0, 130)),
