@@ -10,6 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .data_verbs import add_data_verbs
 from .terminal import configure_logging, stop_on_sigterm, user_error
 
 STAGES = {
@@ -20,8 +21,9 @@ STAGES = {
 }
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
-  mammo prepare cbis_ddsm CBIS-DDSM --out CBIS-DDSM/datalist.json
-  mammo pretrain --dataset_dir CBIS-DDSM --cache_dir cache --max_epochs 100
+  mammo prepare cbis_ddsm CBIS-DDSM --store prepared    list, split and prepare once
+  mammo audit CBIS-DDSM/datalist.json                   does a patient or a picture leak between the sections?
+  mammo pretrain --dataset_dir CBIS-DDSM --cache_dir prepared --max_epochs 100
   mammo finetune --dataset_dir CBIS-DDSM --label_percentage 10
   mammo evaluate --dataset_dir CBIS-DDSM
   mammo explain --dataset_dir CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
@@ -39,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 2
     try:
         overrides = parse_overrides(rest)
-        if overrides and arguments.stage is None:
+        if overrides and arguments.stage is None and not arguments.free_options:
             parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
         configure_logging()
         stop_on_sigterm()
@@ -65,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(stage=None)
+    parser.set_defaults(stage=None, free_options=False)
     verbs = parser.add_subparsers(metavar="VERB", title="verbs")
 
     demo = verbs.add_parser("demo", help="the whole chain on synthetic mammograms, in minutes", allow_abbrev=False)
@@ -73,16 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.add_argument("--seed", type=int, default=0)
     demo.set_defaults(verb=_demo, name="demo")
 
-    prepare = verbs.add_parser(
-        "prepare", help="list a dataset's mammograms and split them by patient", allow_abbrev=False
-    )
-    prepare.add_argument("dataset", help="cbis_ddsm, mini_mias or cdd_cesm")
-    prepare.add_argument("root", type=Path, help="folder of the dataset as downloaded")
-    prepare.add_argument("--out", type=Path, help="datalist to write; ROOT/datalist.json by default")
-    prepare.add_argument("--split", help="for cbis_ddsm: official-clean (default) or official, which leaks 31 patients")
-    prepare.add_argument("--seed", type=int, default=0)
-    prepare.set_defaults(verb=_prepare, name="prepare")
-
+    add_data_verbs(verbs)
     for name, text in STAGES.items():
         stage = verbs.add_parser(
             name,
@@ -104,6 +97,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
     predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
+    predict.add_argument("--gate", default="training", help="what is not scored: training, deploy (stricter) or all")
     predict.set_defaults(verb=_predict, name="predict")
     return parser
 
@@ -163,13 +157,6 @@ def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     run_demo(arguments.output_dir, seed=arguments.seed)
 
 
-def _prepare(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from .datasets.prepare import prepare_dataset
-
-    out = arguments.out or arguments.root / "datalist.json"
-    prepare_dataset(arguments.dataset, arguments.root, out, split=arguments.split, seed=arguments.seed)
-
-
 def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .bundle_run import run_bundle
 
@@ -196,7 +183,7 @@ def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .predict import predict
 
-    predict(arguments.images, arguments.checkpoint, arguments.out)
+    predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate)
 
 
 if __name__ == "__main__":

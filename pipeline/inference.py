@@ -13,6 +13,7 @@ from monai.engines import Workflow
 from monai.utils import ensure_tuple
 
 from .datasets import Record, scan
+from .gate import Outcome
 from .handlers import write_table
 
 logger = logging.getLogger(__name__)
@@ -29,6 +30,10 @@ class InferenceImages(Sequence[Record]):
         transform: deterministic transforms that prepare an image.
         cache_dir: keeps prepared images; None keeps nothing.
         workers: images prepared at a time.
+        gate: policy of the input gate: training, deploy or all.
+
+    Attributes:
+        warnings: the gate's reasons of each usable image, by path.
 
     Raises:
         ValueError: if there is no image at all.
@@ -41,6 +46,7 @@ class InferenceImages(Sequence[Record]):
         transform: Callable[..., Any] | Sequence[Callable[..., Any]],
         cache_dir: str | None = None,
         workers: int = 1,
+        gate: str = "training",
     ) -> None:
         files = [file for path in ensure_tuple(paths) for file in find_images(Path(path))]
         if not files:
@@ -48,7 +54,9 @@ class InferenceImages(Sequence[Record]):
         records = [
             Record(image=str(file), image_id=str(file), patient_id=str(file), dataset="inference") for file in files
         ]
-        result = scan(records, transform, cache_dir, workers)
+        result = scan(records, transform, cache_dir, workers, policy=gate)
+        because = result.gate.policy.because
+        self.warnings = {row.image: because(row.verdict, Outcome.WARN)[0] for row in result.gate.rows}
         self.records, self.quarantine = result.usable, result.quarantine
         logger.info(result.summary())
 
@@ -96,7 +104,7 @@ class ScoreWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             probability = float(output["pred"][:2].softmax(dim=0)[1])
             quality = str(item["mask_quality"])
-            reason = "" if quality == "ok" else f"breast mask: {quality}"
+            reason = "; ".join(self.images.warnings.get(item["image_id"], ()))
             row = {"image": item["image_id"], "status": "scored", "probability": probability, "calibrated": False}
             if quality == "empty":  # no breast: mask-weighted pooling leaves nothing but the bias of the head
                 row = {"image": item["image_id"], "status": "not scored"}

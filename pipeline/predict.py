@@ -19,13 +19,14 @@ SHARED = ("size", "tasks", "pooling", "image_size", "resize", "background", "ima
 """Options that must be those of training."""
 
 
-def predict(images: Sequence[Path], checkpoint: Path, out: Path) -> Path:
+def predict(images: Sequence[Path], checkpoint: Path, out: Path, gate: str = "training") -> Path:
     """Score images and write one row each to ``out``.
 
     Args:
         images: files and folders.
         checkpoint: ``checkpoints/best.pt`` of a finetune run, whose ``config.yaml`` tells the network.
         out: the CSV file to write.
+        gate: policy of the input gate: training, deploy or all.
 
     Raises:
         ValueError: if the checkpoint does not lie in a run folder, or there is no image, or none that can be
@@ -35,6 +36,7 @@ def predict(images: Sequence[Path], checkpoint: Path, out: Path) -> Path:
         "checkpoint": str(checkpoint),
         "dataset_dir": [str(path) for path in images],
         "output_file": str(out),
+        "gate": gate,
     }
     configuration = bundle_root("swin_mim") / "configs" / "inference.json"
     workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)

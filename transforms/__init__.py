@@ -4,6 +4,7 @@ from .block_masking import BlockMasking
 from .breast_mask import BreastMask, BreastMaskd
 from .clahe import CLAHE, CLAHEd
 from .crop import CropToBreast, CropToBreastd
+from .crop_region import CropRegion, CropRegiond, PrepareLesiond
 from .dicom import Backend, LoadMammogramd, MammogramReader
 from .errors import MammogramError, ReadFailure
 from .geometry import RecordGeometryd, to_grid_box, to_original_box
@@ -11,7 +12,7 @@ from .laterality import ChestWallLeft, ChestWallLeftd
 from .prepare import PrepareMammogramd
 from .resize import ResizeMammogram, ResizeMammogramd, ResizeMode
 from .segmentation import MaskQuality
-from .view import Laterality, View
+from .view import Laterality, View, ViewModifier
 
 __all__ = [
     "CLAHE",
@@ -22,6 +23,8 @@ __all__ = [
     "CLAHEd",
     "ChestWallLeft",
     "ChestWallLeftd",
+    "CropRegion",
+    "CropRegiond",
     "CropToBreast",
     "CropToBreastd",
     "Laterality",
@@ -29,6 +32,7 @@ __all__ = [
     "MammogramError",
     "MammogramReader",
     "MaskQuality",
+    "PrepareLesiond",
     "PrepareMammogramd",
     "ReadFailure",
     "RecordGeometryd",
@@ -36,6 +40,7 @@ __all__ = [
     "ResizeMammogramd",
     "ResizeMode",
     "View",
+    "ViewModifier",
     "to_grid_box",
     "to_original_box",
 ]

@@ -2,7 +2,7 @@
 
 import struct
 
-__all__ = ["codestream_shape"]
+__all__ = ["codestream_components", "codestream_shape", "is_whole_jpeg"]
 
 # Start-of-frame markers of JPEG (ITU T.81 table B.1) and JPEG-LS (T.87); C4, C8 and CC are other segments.
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC} | {0xF7}
@@ -34,3 +34,16 @@ def _jpeg_shape(frame: bytes) -> tuple[int, int] | None:
             continue
         at += 2 + struct.unpack_from(">H", frame, at + 2)[0]
     return None
+
+
+def codestream_components(frame: bytes) -> int | None:
+    """Components that a JPEG 2000 codestream declares, up to 16,384; None for other bytes."""
+    start = frame.find(_JPEG_2000_SIZE, 0, 4096)
+    if start < 0 or len(frame) < start + 42:
+        return None
+    return int(struct.unpack_from(">H", frame, start + 40)[0])
+
+
+def is_whole_jpeg(frame: bytes) -> bool:
+    """Whether a JPEG codestream ends with its end-of-image marker, padding aside."""
+    return frame[-64:].rstrip(b"\0").endswith(b"\xff\xd9")

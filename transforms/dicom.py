@@ -15,7 +15,7 @@ from monai.utils import StrEnum
 from pydicom.dataset import FileDataset
 
 from .dicom_file import MAMMOGRAPHY_MODALITIES, check_header, open_dicom
-from .errors import MammogramError, ReadFailure
+from .errors import MammogramError, ReadFailure, refusing
 from .grayscale import grayscale_table
 from .header import describe_header
 from .picture import Picture, ramp_end
@@ -42,7 +42,8 @@ class MammogramReader(ImageReader):
     Args:
         backend: ``"pydicom"`` or ``"itk"``; both give the same pixels.
         voi: ``"auto"`` (first VOI LUT or window), ``"none"`` (range of Bits Stored) or an index.
-        frame: frame to take from a multi-frame object, which is refused without.
+        frame: frame to take from a multi-frame object, from 0, or ``"max"`` for the maximum over all of them; without,
+            such an object is refused.
         bits_stored: bits in use of files that are not DICOM (12 for 12-bit values in a 16-bit PNG).
         max_pixels: largest rows x columns that is decoded.
         modalities: accepted Modality (0008,0060).
@@ -56,7 +57,7 @@ class MammogramReader(ImageReader):
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
         *,
-        frame: int | None = None,
+        frame: int | str | None = None,
         bits_stored: int | None = None,
         max_pixels: int = 1 << 26,
         modalities: Collection[str] = MAMMOGRAPHY_MODALITIES,
@@ -66,7 +67,7 @@ class MammogramReader(ImageReader):
             raise ValueError(f"voi='{voi}'; expected 'auto', 'none' or the index of a VOI alternative")
         self.backend = Backend(backend)
         self.voi = voi
-        self.frame = frame
+        self.frame = _checked_frame(frame)
         self.bits_stored = bits_stored
         self.max_pixels = max_pixels
         self.modalities = tuple(modalities)
@@ -75,12 +76,14 @@ class MammogramReader(ImageReader):
         return True
 
     def read(self, data: Sequence[PathLike[str] | str] | PathLike[str] | str, **kwargs: Any) -> Picture:
-        """Read one file; MONAI's loaders may hand it over as a sequence of one."""
+        """Read one file; MONAI's loaders may hand it over as a sequence of one. ``frame=`` overrides the reader's."""
+        frame = _checked_frame(kwargs.get("frame"))
+        frame = self.frame if frame is None else frame
         if isinstance(data, (str, PathLike)):
-            return self._read_one(data)
+            return self._read_one(data, frame)
         if len(data) != 1:
             raise ValueError(f"{len(data)} files; a mammogram is one file")
-        return self._read_one(data[0])
+        return self._read_one(data[0], frame)
 
     def get_data(self, img: Picture) -> tuple[np.ndarray, dict[str, Any]]:
         """Return pixels ``(rows, columns)``, float32 in [0, 1], and metadata, as MONAI's loaders expect them."""
@@ -102,7 +105,7 @@ class MammogramReader(ImageReader):
             "space": "RAS",  # MONAI would add an enum, which weights_only loading refuses
         }
 
-    def _read_one(self, path: str | PathLike[str]) -> Picture:
+    def _read_one(self, path: str | PathLike[str], frame: int | str | None) -> Picture:
         if not Path(path).is_file():
             raise MammogramError(path, ReadFailure.MISSING, "no such file")
         if is_nifti(path):
@@ -110,39 +113,33 @@ class MammogramReader(ImageReader):
         with open(path, "rb") as file:
             is_dicom = file.read(132)[128:] == b"DICM"
         if is_dicom:
-            return self._read_dicom(path)
+            return self._read_dicom(path, frame)
         return read_raster(path, self.max_pixels, self.bits_stored)
 
-    def _read_dicom(self, path: str | PathLike[str]) -> Picture:
+    def _read_dicom(self, path: str | PathLike[str], frame: int | str | None) -> Picture:
         header = open_dicom(path, self.max_pixels)
         check_header(header, path, self.max_pixels, self.modalities)
-        frame = self._frame(header, path)
+        with refusing(path, ReadFailure.UNDECODABLE, "the header cannot be read"):
+            frames = _frames(header, path, frame)
+            meta = describe_header(header, path)
         decode = decode_with_itk if self.backend == Backend.ITK else decode_with_pydicom
-        stored = decode(header, path, frame)
-        if _is_blank(stored):
+        stored = decode(header, path, frames[0])
+        if _is_blank(stored) and len(frames) == 1:
             message = f"every pixel is {stored[0, 0]}: there is no picture in it"
             raise MammogramError(path, ReadFailure.ALL_ZERO, message)
-        try:
+        with refusing(path, ReadFailure.INVALID_VOI, "modality LUT, VOI or padding cannot be applied"):
             gray = grayscale_table(header, self.voi)
-        except (ValueError, TypeError, AttributeError) as error:
-            raise MammogramError(path, ReadFailure.INVALID_VOI, str(error)) from error
-        meta = describe_header(header, path)
         beyond = _beyond_bits_stored(header, stored)
-        meta.update(voi=gray.voi, backend=str(self.backend), frame=self.frame, beyond_bits_stored=beyond)
+        meta.update(voi=gray.voi, backend=str(self.backend), frame=frame, beyond_bits_stored=beyond)
         # The pattern of a signed value, read as unsigned, is its place in the table.
-        return Picture(stored.view(f"u{stored.dtype.itemsize}"), gray.table, meta, ramp_end(gray.table))
-
-    def _frame(self, header: FileDataset, path: str | PathLike[str]) -> int:
-        frames = int(header.get("NumberOfFrames") or 1)
-        if self.frame is None and frames == 1:
-            return 0
-        if self.frame is None:
-            message = f"{frames} frames (tomosynthesis or multi-frame); expected a 2-D mammogram, or pass frame="
-            raise MammogramError(path, ReadFailure.MULTI_FRAME, message)
-        if not 0 <= self.frame < frames:
-            message = f"frame={self.frame}, but the file holds frames 0 to {frames - 1}"
-            raise MammogramError(path, ReadFailure.MULTI_FRAME, message)
-        return self.frame
+        picture = Picture(stored.view(f"u{stored.dtype.itemsize}"), gray.table, meta, ramp_end(gray.table))
+        if len(frames) == 1:
+            return picture
+        brightest = picture.pixels().copy()
+        for number in frames[1:]:  # one frame at a time: a tomosynthesis holds a gigabyte and more
+            values = decode(header, path, number)
+            np.maximum(brightest, cv2.LUT(values.view(picture.stored.dtype), gray.table), out=brightest)
+        return Picture(brightest, None, meta)
 
 
 class LoadMammogramd(MapTransform):
@@ -150,7 +147,8 @@ class LoadMammogramd(MapTransform):
 
     The affine is ``diag(row_mm, column_mm, 1, 1)``, 1 mm where the spacing is unknown, so that MONAI's and
     our spatial transforms keep the way back to original rows and columns. ``laterality`` and ``view`` of
-    the dictionary are filled from the file where they are missing; what the file does not tell stays absent.
+    the dictionary are filled from the file where they are missing; what the file does not tell stays absent. A
+    ``frame`` of the dictionary overrides the argument.
 
     Args:
         keys: keys of the paths.
@@ -168,7 +166,7 @@ class LoadMammogramd(MapTransform):
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
         *,
-        frame: int | None = None,
+        frame: int | str | None = None,
         bits_stored: int | None = None,
         max_pixels: int = 1 << 26,
         allow_missing_keys: bool = False,
@@ -179,7 +177,7 @@ class LoadMammogramd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            pixels, meta = self.reader.get_data(self.reader.read(d[key]))
+            pixels, meta = self.reader.get_data(self.reader.read(d[key], frame=d.get("frame")))
             d[key] = MetaTensor(torch.from_numpy(pixels)[None], meta=meta)
             fill_view(d, meta)
         return d
@@ -190,6 +188,28 @@ def fill_view(d: dict[Hashable, Any], meta: Mapping[str, Any]) -> None:
     for name in ("laterality", "view"):
         if not d.get(name) and meta.get(name):
             d[name] = meta[name]
+
+
+def _checked_frame(frame: Any) -> int | str | None:
+    if frame is None or frame == "max" or (isinstance(frame, int) and frame >= 0):
+        return frame
+    raise ValueError(f"frame={frame!r}; expected a number from 0, or 'max'")
+
+
+def _frames(header: FileDataset, path: str | PathLike[str], frame: int | str | None) -> Sequence[int]:
+    """The frames to decode."""
+    count = int(header.get("NumberOfFrames") or 1)
+    if frame is None and count == 1:
+        return [0]
+    if frame == "max":
+        return range(count)
+    if frame is None:
+        message = f"{count} frames (tomosynthesis or multi-frame); expected a 2-D mammogram, or give frame="
+        raise MammogramError(path, ReadFailure.MULTI_FRAME, message)
+    if int(frame) >= count:
+        message = f"frame={frame}, but the file holds frames 0 to {count - 1}"
+        raise MammogramError(path, ReadFailure.MULTI_FRAME, message)
+    return [int(frame)]
 
 
 def _is_blank(stored: np.ndarray) -> bool:

@@ -11,7 +11,8 @@ from pydicom.dataset import FileDataset
 from pydicom.errors import InvalidDicomError
 from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from .errors import MammogramError, ReadFailure
+from .errors import MammogramError, ReadFailure, refusing
+from .hostile import check_identifiers, check_structure
 
 __all__ = ["MAMMOGRAPHY_MODALITIES", "check_header", "open_dicom"]
 
@@ -50,15 +51,25 @@ def open_dicom(path: str | PathLike[str], max_pixels: int) -> FileDataset:
     except EOFError as error:
         raise MammogramError(path, ReadFailure.TRUNCATED, f"the data set ends early: {error}") from error
     except Exception as error:  # a hostile header can make the parser raise anything
-        raise MammogramError(path, ReadFailure.UNDECODABLE, f"the header cannot be parsed: {error}") from error
+        message = f"the header cannot be parsed: {type(error).__name__}: {error}"
+        raise MammogramError(path, ReadFailure.UNDECODABLE, message) from error
 
 
 def check_header(header: FileDataset, path: str | PathLike[str], max_pixels: int, modalities: Collection[str]) -> None:
-    """Refuse what is not one grayscale mammogram of a sane size.
+    """Refuse what is not one grayscale mammogram of a sane size and structure.
 
     Raises:
-        MammogramError: ``not_a_mammogram``, ``not_an_image``, ``unsupported_pixel_format`` or ``too_large``.
+        MammogramError: ``not_a_mammogram``, ``not_an_image``, ``unsupported_pixel_format``, ``too_large``,
+            ``invalid_uid`` or ``undecodable``.
     """
+    check_structure(header, path)
+    # A value of the wrong kind can make any access raise.
+    with refusing(path, ReadFailure.UNDECODABLE, "the header cannot be read"):
+        check_identifiers(header, path)
+        _check_image(header, path, max_pixels, modalities)
+
+
+def _check_image(header: FileDataset, path: str | PathLike[str], max_pixels: int, modalities: Collection[str]) -> None:
     _check_scope(header, path, modalities)
     if "PixelData" not in header:
         raise MammogramError(path, ReadFailure.NOT_AN_IMAGE, "no Pixel Data (7FE0,0010): not an image object")

@@ -1,10 +1,12 @@
 """The one error that reading a mammogram raises, with a code that a run can count."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from os import PathLike, fspath
 
 from monai.utils import StrEnum
 
-__all__ = ["MammogramError", "ReadFailure"]
+__all__ = ["MammogramError", "ReadFailure", "refusing"]
 
 
 class ReadFailure(StrEnum):
@@ -18,9 +20,13 @@ class ReadFailure(StrEnum):
     UNSUPPORTED_TRANSFER_SYNTAX = "unsupported_transfer_syntax"
     UNSUPPORTED_PIXEL_FORMAT = "unsupported_pixel_format"
     INVALID_VOI = "invalid_voi"
+    INVALID_UID = "invalid_uid"
     MULTI_FRAME = "multi_frame"
     TOO_LARGE = "too_large"
     ALL_ZERO = "all_zero"
+    CRASHED = "crashed"
+    """The process that read the file died: a codec's defect, or too little memory."""
+    TIMED_OUT = "timed_out"
 
 
 class MammogramError(ValueError):
@@ -41,3 +47,23 @@ class MammogramError(ValueError):
 
     def __str__(self) -> str:
         return f"{self.path}: {self.message} [{self.reason}]"
+
+
+@contextmanager
+def refusing(path: str | PathLike[str], reason: str, what: str) -> Iterator[None]:
+    """Turn whatever a parser or codec raises into a :class:`MammogramError`: a hostile file can make it anything.
+
+    Args:
+        path: the file.
+        reason: of the error.
+        what: subject and verb of its message, such as ``"the header cannot be read"``.
+    """
+    try:
+        yield
+    except MammogramError:
+        raise
+    except BaseException as error:
+        # A decoder written in Rust panics with what is no Exception.
+        if not isinstance(error, Exception) and type(error).__name__ != "PanicException":
+            raise
+        raise MammogramError(path, reason, f"{what}: {type(error).__name__}: {error}") from error

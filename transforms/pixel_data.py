@@ -1,10 +1,11 @@
-"""Stored pixel values of one frame of a DICOM file, by pydicom's decoders or by ITK's."""
+"""Stored pixel values of one frame of a DICOM file, by the fastest decoder that does not crash, or by ITK's."""
 
 import warnings
 from io import BytesIO
 from os import PathLike, fspath
 from typing import BinaryIO, cast
 
+import imagecodecs
 import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
@@ -14,23 +15,33 @@ from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
-    JPEGExtended12Bit,
+    JPEG2000TransferSyntaxes,
+    JPEGLSTransferSyntaxes,
+    JPEGTransferSyntaxes,
+    RLELossless,
 )
 
-from .codestream import codestream_shape
-from .errors import MammogramError, ReadFailure
+from .codestream import codestream_components, codestream_shape, is_whole_jpeg
+from .errors import MammogramError, ReadFailure, refusing
 
 __all__ = ["decode_with_itk", "decode_with_pydicom"]
 
 # A deflated data set has been inflated by the time its pixels are read.
 _PLAIN = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian)
 
+# GDCM, pydicom's first choice, ends the process on some damaged files (an uncaught C++ exception) and is slower.
+_PLUGINS = {
+    **dict.fromkeys(JPEG2000TransferSyntaxes, "pylibjpeg"),
+    **dict.fromkeys(JPEGLSTransferSyntaxes, "pyjpegls"),
+    RLELossless: "pylibjpeg",
+}
+
 
 def decode_with_pydicom(header: FileDataset, path: str | PathLike[str], frame: int = 0) -> np.ndarray:
     """Decode one frame to its stored values, ``(rows, columns)`` in the dtype of Bits Allocated.
 
-    Uncompressed little-endian pixels are read from the file straight into the array. JPEG Extended with 12
-    bits goes to GDCM itself, because pydicom's plugin declines it.
+    Uncompressed little-endian pixels are read from the file straight into the array. JPEG (baseline, extended,
+    lossless) goes to libjpeg-turbo, everything else to pydicom's plugins.
 
     Raises:
         MammogramError: ``unsupported_transfer_syntax``, ``truncated`` or ``undecodable``.
@@ -38,22 +49,16 @@ def decode_with_pydicom(header: FileDataset, path: str | PathLike[str], frame: i
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax in _PLAIN:
         return _native(header, path, frame)
-    twelve_bit_jpeg = syntax == JPEGExtended12Bit and int(header.BitsStored) > 8
     try:
-        decoder = get_decoder(syntax)
-    except NotImplementedError as error:
+        name = get_decoder(syntax).UID.name
+    except (NotImplementedError, TypeError, ValueError) as error:
         message = f"Transfer Syntax '{syntax}' is not one of pixels that can be decoded"
         raise MammogramError(path, ReadFailure.UNSUPPORTED_TRANSFER_SYNTAX, message) from error
-    if not decoder.is_available and not twelve_bit_jpeg:
-        message = f"Transfer Syntax '{syntax.name}' needs one of: {', '.join(decoder.missing_dependencies)}"
-        raise MammogramError(path, ReadFailure.UNSUPPORTED_TRANSFER_SYNTAX, message)
-    try:
-        _check_codestream(header, path, frame)
-        stored = _gdcm(path, header) if twelve_bit_jpeg else pixel_array(header, index=frame)
-    except MammogramError:
-        raise
-    except Exception as error:  # each codec raises errors of its own
-        raise MammogramError(path, ReadFailure.UNDECODABLE, f"{syntax.name}: {error}") from error
+    with refusing(path, ReadFailure.UNDECODABLE, f"{name} cannot be decoded"):
+        codestream = _codestream(header, path, frame) if syntax.is_encapsulated else b""
+        if syntax in JPEGTransferSyntaxes:
+            return _jpeg(codestream, header, path)
+        stored = pixel_array(header, index=frame, decoding_plugin=_PLUGINS.get(syntax, ""))
     return _checked(stored, header, path)
 
 
@@ -66,10 +71,8 @@ def decode_with_itk(header: FileDataset, path: str | PathLike[str], frame: int =
     Raises:
         MammogramError: ``undecodable``.
     """
-    try:
+    with refusing(path, ReadFailure.UNDECODABLE, "ITK cannot read it; try backend='pydicom'"):
         values = _itk(path)
-    except Exception as error:  # ITK raises RuntimeError, and its Python layer others
-        raise MammogramError(path, ReadFailure.UNDECODABLE, f"ITK: {error}; try backend='pydicom'") from error
     values = values[frame] if values.ndim == 3 else values
     slope, intercept = float(header.get("RescaleSlope") or 1), float(header.get("RescaleIntercept") or 0)
     if (slope, intercept) != (1.0, 0.0):
@@ -103,26 +106,26 @@ def _native(header: FileDataset, path: str | PathLike[str], frame: int) -> np.nd
     return stored
 
 
-def _check_codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> None:
-    if not header.file_meta.TransferSyntaxUID.is_encapsulated:
-        return
+def _codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> bytes:
+    """The compressed frame, if it declares the picture that the header declares."""
     frames = int(header.get("NumberOfFrames") or 1)
-    declared = codestream_shape(get_frame(header.PixelData, frame, number_of_frames=frames))
+    codestream = get_frame(header.PixelData, frame, number_of_frames=frames)
+    components = codestream_components(codestream)
+    if components not in (None, 1):
+        message = f"the compressed frame declares {components} components, the header one sample a pixel"
+        raise MammogramError(path, ReadFailure.UNDECODABLE, message)
+    declared = codestream_shape(codestream)
     if declared and declared != (header.Rows, header.Columns):
         message = f"the compressed frame is {declared}, the header says {(header.Rows, header.Columns)}"
         raise MammogramError(path, ReadFailure.UNDECODABLE, message)
+    return codestream
 
 
-def _gdcm(path: str | PathLike[str], header: FileDataset) -> np.ndarray:
-    import gdcm  # C++ library; only this transfer syntax needs it by name
-
-    reader = gdcm.ImageReader()
-    reader.SetFileName(fspath(path))
-    if not reader.Read():
-        raise MammogramError(path, ReadFailure.UNDECODABLE, "GDCM cannot decode the JPEG Extended frame")
-    # GDCM's binding hands bytes over as a str.
-    data = reader.GetImage().GetBuffer().encode("utf-8", "surrogateescape")
-    return np.frombuffer(data, _dtype(header)).reshape(int(header.Rows), int(header.Columns))
+def _jpeg(codestream: bytes, header: FileDataset, path: str | PathLike[str]) -> np.ndarray:
+    # libjpeg fills what is missing with grey and only warns.
+    if not is_whole_jpeg(codestream):
+        raise MammogramError(path, ReadFailure.TRUNCATED, "the JPEG frame has no end-of-image marker: it is cut")
+    return _checked(imagecodecs.jpeg8_decode(codestream), header, path)
 
 
 def _itk(path: str | PathLike[str]) -> np.ndarray:

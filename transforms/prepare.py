@@ -13,11 +13,12 @@ from monai.utils import StrEnum, look_up_option
 from .crop import CropToBreast
 from .dicom import Backend, MammogramReader, fill_view
 from .geometry import RecordGeometryd
-from .laterality import ChestWallLeft, wall_is_right
+from .laterality import ChestWallLeft
 from .picture import Picture
+from .pixel_facts import find_breast, pixel_facts
 from .resample import nearest_indices, resample
 from .resize import ResizeMammogram, ResizeMode
-from .segmentation import Segmentation, chest_wall_reduced, reduce_rows, reduction, segment_reduced
+from .segmentation import Segmentation
 
 __all__ = ["Background", "PrepareMammogramd"]
 
@@ -34,7 +35,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
 
     The result is, to the last bit, that of ``LoadMammogramd``, ``ChestWallLeftd``, ``BreastMaskd``,
     ``CropToBreastd``, ``ResizeMammogramd`` and ``RecordGeometryd`` one after another, and carries the same
-    records for ``Invertd``. What is saved are the pictures in between: a film scan of 16 megapixels is 65 MB
+    records for ``Invertd``; the image's metadata also tells what a gate asks of the pixels. What is saved are the pictures in between: a film scan of 16 megapixels is 65 MB
     as float32, and four of them cost more than everything else. Here values become float32 by blocks of
     rows, inside a core's cache.
 
@@ -71,7 +72,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         background: str = Background.KEEP,
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
-        frame: int | None = None,
+        frame: int | str | None = None,
         bits_stored: int | None = None,
         max_pixels: int = 1 << 26,
         allow_missing_keys: bool = False,
@@ -90,10 +91,11 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
         for key in self.key_iterator(d):
-            picture = self.reader.read(d[key])
+            picture = self.reader.read(d[key], frame=d.get("frame"))
             fill_view(d, picture.meta)
-            flipped, found = self._find(picture, d.get(self.laterality_key))
+            small, found, flipped = find_breast(picture, d.get(self.laterality_key))
             d[self.quality_key] = found.quality.value
+            picture.meta.update(pixel_facts(small, found, flipped))
             window = self.cropper.with_margin(_spans(found, picture.shape), picture.shape)
             d[key], d[self.mask_key] = self._cut(picture, found, window, flipped)
             d = self.geometry(d)
@@ -104,15 +106,6 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         for key in self.key_iterator(d):
             d[key] = self.side.inverse(self.cropper.inverse(self.resizer.inverse(d[key])))
         return d
-
-    def _find(self, picture: Picture, laterality: str | None) -> tuple[bool, Segmentation]:
-        """Decide on mirroring, and segment the picture as it will be."""
-        factor = reduction(picture.shape)
-        small = reduce_rows(picture.rows, picture.shape, factor)
-        flipped = wall_is_right(chest_wall_reduced(small), laterality, picture.meta["patient_orientation"])
-        if flipped:
-            small = reduce_rows(lambda rows: picture.rows(rows, mirrored=True), picture.shape, factor)
-        return flipped, segment_reduced(small, factor)
 
     def _cut(
         self, picture: Picture, found: Segmentation, window: tuple[slice, slice], flipped: bool

@@ -5,8 +5,9 @@ from typing import NamedTuple
 
 from monai.utils import StrEnum
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 
-__all__ = ["Laterality", "View", "ViewInfo", "read_view"]
+__all__ = ["Laterality", "View", "ViewInfo", "ViewModifier", "read_view", "sequence_items"]
 
 
 class Laterality(StrEnum):
@@ -30,16 +31,43 @@ class View(StrEnum):
     XCC = "XCC"
     XCCL = "XCCL"
     XCCM = "XCCM"
+    SPECIMEN = "SPECIMEN"
+    """Excised tissue, which CID 4014 lists among the views."""
+
+
+class ViewModifier(StrEnum):
+    """View Modifier Code Sequence (0054,0222), DICOM CID 4015."""
+
+    ANTERIOR_COMPRESSION = "anterior compression"
+    AXILLARY_TAIL = "axillary tail"
+    AXILLARY_TISSUE = "axillary tissue"
+    CLEAVAGE = "cleavage"
+    IMPLANT_DISPLACED = "implant displaced"
+    INFRA_MAMMARY_FOLD = "infra-mammary fold"
+    MAGNIFICATION = "magnification"
+    NIPPLE_IN_PROFILE = "nipple in profile"
+    ROLLED_INFERIOR = "rolled inferior"
+    ROLLED_LATERAL = "rolled lateral"
+    ROLLED_MEDIAL = "rolled medial"
+    ROLLED_SUPERIOR = "rolled superior"
+    SPOT_COMPRESSION = "spot compression"
+    TANGENTIAL = "tangential"
 
 
 class ViewInfo(NamedTuple):
-    """Side and projection, each with the attribute that said so; None where the file does not tell."""
+    """Side and projection, each with the attribute that said so; None where the file does not tell.
+
+    ``view_modifiers`` are :class:`ViewModifier`, or the file's own words for what is none. A conflict names the
+    attributes that contradict each other, such as ``"ImageLaterality L, SeriesDescription R"``.
+    """
 
     laterality: str | None
     laterality_source: str | None
     view: str | None
     view_source: str | None
     view_modifiers: list[str]
+    laterality_conflict: str | None = None
+    view_conflict: str | None = None
 
 
 # DICOM CID 4014 in SNOMED CT and in the SRT codes that it replaced (PS3.16 annex D); the exaggerated
@@ -67,6 +95,39 @@ _VIEW_CODES: dict[tuple[str, str], View] = {
     ("SRT", "R-1024A"): View.XCCL,
     ("SRT", "R-1024B"): View.XCCM,
     ("SRT", "R-102CF"): View.XCC,
+    ("SCT", "127457009"): View.SPECIMEN,
+    ("SRT", "G-8310"): View.SPECIMEN,
+}
+# DICOM CID 4015, likewise.
+_MODIFIER_CODES: dict[tuple[str, str], ViewModifier] = {
+    ("SCT", "441752004"): ViewModifier.ANTERIOR_COMPRESSION,
+    ("SCT", "399011000"): ViewModifier.AXILLARY_TAIL,
+    ("SCT", "442580003"): ViewModifier.AXILLARY_TISSUE,
+    ("SCT", "399161006"): ViewModifier.CLEAVAGE,
+    ("SCT", "399209000"): ViewModifier.IMPLANT_DISPLACED,
+    ("SCT", "442593008"): ViewModifier.INFRA_MAMMARY_FOLD,
+    ("SCT", "399163009"): ViewModifier.MAGNIFICATION,
+    ("SCT", "442581004"): ViewModifier.NIPPLE_IN_PROFILE,
+    ("SCT", "414493004"): ViewModifier.ROLLED_INFERIOR,
+    ("SCT", "399197002"): ViewModifier.ROLLED_LATERAL,
+    ("SCT", "399226006"): ViewModifier.ROLLED_MEDIAL,
+    ("SCT", "415670009"): ViewModifier.ROLLED_SUPERIOR,
+    ("SCT", "399055006"): ViewModifier.SPOT_COMPRESSION,
+    ("SCT", "399110001"): ViewModifier.TANGENTIAL,
+    ("SRT", "P2-00161"): ViewModifier.ANTERIOR_COMPRESSION,
+    ("SRT", "R-102D1"): ViewModifier.AXILLARY_TAIL,
+    ("SRT", "R-40AB2"): ViewModifier.AXILLARY_TISSUE,
+    ("SRT", "R-102D2"): ViewModifier.CLEAVAGE,
+    ("SRT", "R-102D5"): ViewModifier.IMPLANT_DISPLACED,
+    ("SRT", "R-40ABE"): ViewModifier.INFRA_MAMMARY_FOLD,
+    ("SRT", "R-102D6"): ViewModifier.MAGNIFICATION,
+    ("SRT", "R-40AB3"): ViewModifier.NIPPLE_IN_PROFILE,
+    ("SRT", "R-102CA"): ViewModifier.ROLLED_INFERIOR,
+    ("SRT", "R-102D3"): ViewModifier.ROLLED_LATERAL,
+    ("SRT", "R-102D4"): ViewModifier.ROLLED_MEDIAL,
+    ("SRT", "R-102C9"): ViewModifier.ROLLED_SUPERIOR,
+    ("SRT", "R-102D7"): ViewModifier.SPOT_COMPRESSION,
+    ("SRT", "R-102C2"): ViewModifier.TANGENTIAL,
 }
 # Mammography systems wrote SRT as SNM3 or 99SDM until 2003; the code values are the same.
 _SRT_SPELLINGS = {"SNM3": "SRT", "99SDM": "SRT"}
@@ -78,56 +139,93 @@ _SIDE_WORD = re.compile(rf"(?<![A-Z])(LEFT|RIGHT|[LR](?=[ _-]?(?:{_VIEWS})(?![A-
 _CBIS_PATIENT = re.compile(rf"_(LEFT|RIGHT)_({_VIEWS})(?![A-Z])")
 # Text that may name the view, most telling first. CBIS-DDSM writes the view in Patient Orientation.
 _VIEW_TEXTS = ("ViewPosition", "PatientOrientation", "SeriesDescription")
+# Consoles that code no modifier name it beside the view ("R CC SPOT MAG"), or the paddle tells.
+_MODIFIER_TEXTS = ("ViewPosition", "PaddleDescription", "SeriesDescription")
+_MODIFIER_WORDS = (
+    (re.compile(r"SPOT"), ViewModifier.SPOT_COMPRESSION),
+    (re.compile(r"(?<![A-Z])MAG(?:NIF|NIFIED|NIFICATION)?(?![A-Z])"), ViewModifier.MAGNIFICATION),
+    (re.compile(r"IMPLANT[ -]DISPL"), ViewModifier.IMPLANT_DISPLACED),
+)
+_MODIFIERS = frozenset(str(modifier) for modifier in ViewModifier)
+_LONGEST_TEXT = 64  # of a modifier in the file's own words
 
 
 def read_view(header: Dataset) -> ViewInfo:
     """Read side and projection of a mammogram.
 
     View Code Sequence (0054,0220) is authoritative over the text of View Position (0018,5101); Image
-    Laterality (0020,0062) over Laterality (0020,0060) of the series; free text comes last.
+    Laterality (0020,0062) over Laterality (0020,0060) of the series; free text comes last. What is lower in this
+    order and says otherwise is reported as a conflict.
     """
-    side, side_source = _laterality(header)
-    view, view_source = _view(header)
-    return ViewInfo(side, side_source, view, view_source, _modifiers(header))
+    sides, views = _sides(header), _views(header)
+    side, side_source = sides[0] if sides else (None, None)
+    view, view_source = views[0] if views else (None, None)
+    return ViewInfo(side, side_source, view, view_source, _modifiers(header), _conflict(sides), _conflict(views))
 
 
-def _laterality(header: Dataset) -> tuple[str | None, str | None]:
-    for keyword, value in _coded_sides(header):
-        if value in ("L", "R"):
-            return value, keyword
-    described = _SIDE_WORD.search(_text(header, "SeriesDescription"))
-    if described:
-        return described[1][0], "SeriesDescription"
+def _sides(header: Dataset) -> list[tuple[str, str]]:
+    """Every side the header names, most telling first, with the attribute."""
+    found = [(value, keyword) for keyword, value in _coded_sides(header) if value in ("L", "R")]
+    described = {word[0] for word in _SIDE_WORD.findall(_text(header, "SeriesDescription"))}
+    if len(described) == 1:
+        found.append((described.pop(), "SeriesDescription"))
     cbis = _CBIS_PATIENT.search(_text(header, "PatientID"))
-    return (cbis[1][0], "PatientID") if cbis else (None, None)
+    return [*found, (cbis[1][0], "PatientID")] if cbis else found
 
 
 def _coded_sides(header: Dataset) -> list[tuple[str, str]]:
     sides = [(k, _text(header, k)) for k in ("ImageLaterality", "Laterality")]
-    for shared in header.get("SharedFunctionalGroupsSequence") or []:
-        for anatomy in shared.get("FrameAnatomySequence") or []:
+    for shared in sequence_items(header, "SharedFunctionalGroupsSequence"):
+        for anatomy in sequence_items(shared, "FrameAnatomySequence"):
             sides.append(("FrameLaterality", _text(anatomy, "FrameLaterality")))
     return sides
 
 
-def _view(header: Dataset) -> tuple[str | None, str | None]:
-    for item in header.get("ViewCodeSequence") or []:
-        scheme = _text(item, "CodingSchemeDesignator")
-        code = _VIEW_CODES.get((_SRT_SPELLINGS.get(scheme, scheme), _text(item, "CodeValue")))
-        if code:
-            return str(code), "ViewCodeSequence"
+def _views(header: Dataset) -> list[tuple[str, str]]:
+    """Every projection the header names, most telling first, with the attribute."""
+    coded = (_VIEW_CODES.get(_code(item)) for item in sequence_items(header, "ViewCodeSequence"))
+    found = [(str(view), "ViewCodeSequence") for view in coded if view]
     for keyword in _VIEW_TEXTS:
-        match = _VIEW_WORD.search(_text(header, keyword))
-        if match:
-            return match[1], keyword
+        named = set(_VIEW_WORD.findall(_text(header, keyword)))
+        if len(named) == 1:
+            found.append((named.pop(), keyword))
     cbis = _CBIS_PATIENT.search(_text(header, "PatientID"))
-    return (cbis[2], "PatientID") if cbis else (None, None)
+    return [*found, (cbis[2], "PatientID")] if cbis else found
+
+
+def _conflict(named: list[tuple[str, str]]) -> str | None:
+    if len({value for value, _ in named}) < 2:
+        return None
+    return ", ".join(f"{keyword} {value}" for value, keyword in named)
 
 
 def _modifiers(header: Dataset) -> list[str]:
-    views = header.get("ViewCodeSequence") or []
-    modifiers = [m for view in views for m in view.get("ViewModifierCodeSequence") or []]
-    return [str(m.get("CodeMeaning", "")) for m in modifiers]
+    views = sequence_items(header, "ViewCodeSequence")
+    # Some systems put the sequence beside the views instead of into them.
+    items = [m for holder in (*views, header) for m in sequence_items(holder, "ViewModifierCodeSequence")]
+    found = [_modifier(item) for item in items]
+    text = " ".join(_text(header, keyword) for keyword in _MODIFIER_TEXTS)
+    found += [str(modifier) for word, modifier in _MODIFIER_WORDS if word.search(text)]
+    return list(dict.fromkeys(word for word in found if word))
+
+
+def _modifier(item: Dataset) -> str:
+    coded = _MODIFIER_CODES.get(_code(item))
+    meaning = str(item.get("CodeMeaning", "")).strip()
+    if coded is None and meaning.lower() in _MODIFIERS:
+        return meaning.lower()
+    return str(coded) if coded else meaning[:_LONGEST_TEXT]
+
+
+def _code(item: Dataset) -> tuple[str, str]:
+    scheme = _text(item, "CodingSchemeDesignator")
+    return _SRT_SPELLINGS.get(scheme, scheme), _text(item, "CodeValue")
+
+
+def sequence_items(header: Dataset, keyword: str) -> list[Dataset]:
+    """The items of a sequence; none where a broken file holds something else under its tag."""
+    value = header.get(keyword)
+    return [item for item in value if isinstance(item, Dataset)] if isinstance(value, Sequence) else []
 
 
 def _text(header: Dataset, keyword: str) -> str:

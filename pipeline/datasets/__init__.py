@@ -1,12 +1,14 @@
-"""Public datasets as records, leak-proof splits, and prepared images that are decoded once."""
+"""Public datasets as records, leak-proof splits, lesion crops, and prepared images that are decoded once."""
 
-from .adapters import ADAPTERS, Adapter
-from .cbis_ddsm import cbis_ddsm
-from .cdd_cesm import cdd_cesm
+from .adapters import ADAPTERS, Adapter, cbis_ddsm, cdd_cesm, mini_mias
+from .background_patches import background_patches
+from .combine import combine
+from .frames import count_frames, expand_frames
 from .import_report import ImportReport
 from .labels import PRESETS, Task, encode_labels, require_two_classes, resolve_tasks, task_sizes
-from .mini_mias import mini_mias
-from .prepare import prepare_dataset
+from .lesion_classes import LESION_CLASSES, lesion_class
+from .lesion_crops import lesion_crops, random_crops
+from .prepare import Preparation, prepare_dataset, prepare_images
 from .records import (
     Datalist,
     Finding,
@@ -22,15 +24,19 @@ from .records import (
 from .run_records import RunRecords
 from .scan import Quarantined, ScanResult, save_quarantine, scan
 from .splits import label_fraction, patient_strata, split_patients
-from .store import PreparedDataset
+from .store import Prepared, PreparedDataset
+from .summary import summarise
 
 __all__ = [
     "ADAPTERS",
+    "LESION_CLASSES",
     "PRESETS",
     "Adapter",
     "Datalist",
     "Finding",
     "ImportReport",
+    "Preparation",
+    "Prepared",
     "PreparedDataset",
     "Quarantined",
     "Record",
@@ -39,22 +45,31 @@ __all__ = [
     "SchemaError",
     "Task",
     "all_records",
+    "background_patches",
     "cbis_ddsm",
     "cdd_cesm",
     "check_datalist",
     "check_leaks",
+    "combine",
+    "count_frames",
     "datalist_sha256",
     "encode_labels",
+    "expand_frames",
     "label_fraction",
+    "lesion_class",
+    "lesion_crops",
     "load_datalist",
     "mini_mias",
     "patient_strata",
     "prepare_dataset",
+    "prepare_images",
+    "random_crops",
     "require_two_classes",
     "resolve_tasks",
     "save_datalist",
     "save_quarantine",
     "scan",
     "split_patients",
+    "summarise",
     "task_sizes",
 ]

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import itertools
 import os
-import tempfile
+import platform
+import re
+import time
 from pathlib import Path
 
-__all__ = ["write_atomically"]
+__all__ = ["link_atomically", "sweep", "write_atomically"]
 
 
-def _default_mode() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask
-
-
-_MODE = _default_mode()  # once: the mask can only be read by setting it, which would race between threads
+_HOST = re.sub(r"[^A-Za-z0-9]", "-", platform.node()) or "host"
+_NUMBERS = itertools.count()  # thread-safe in CPython; with the process and the machine it makes names unique
+_TEMPORARY = re.compile(r"-(?P<pid>\d+)@(?P<host>[A-Za-z0-9-]+)\.tmp$")
+_ABANDONED_S = 86400.0
 
 
 def write_atomically(path: str | Path, content: bytes) -> None:
@@ -30,17 +30,65 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name[:40]}.", suffix=".tmp")
+    temporary = _temporary(path)
     try:
-        with os.fdopen(handle, "wb") as file:
+        with open(temporary, "xb") as file:
             file.write(content)
-        # mkstemp makes files of mode 600; a cache or a datalist is shared like any other file.
-        os.chmod(temporary, _MODE)
         os.replace(temporary, path)
     except BaseException as error:  # Ctrl-C too must leave no half-written file
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary)
+        temporary.unlink(missing_ok=True)
         if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
             message = "no space left for this file; free some, or write to another folder"
             raise OSError(error.errno, message, str(path)) from error
         raise
+
+
+def link_atomically(path: str | Path, name: str | Path) -> None:
+    """Give a file a second name; where the file system has no hard links, a copy.
+
+    Raises:
+        OSError: as :func:`write_atomically`.
+    """
+    path, name = Path(path), Path(name)
+    name.parent.mkdir(parents=True, exist_ok=True)
+    temporary = _temporary(name)
+    try:
+        os.link(path, temporary)
+        os.replace(temporary, name)
+    except OSError:
+        write_atomically(name, path.read_bytes())
+    finally:
+        temporary.unlink(missing_ok=True)  # a move onto another name of the same file does nothing
+
+
+def sweep(folder: str | Path) -> int:
+    """Delete what killed processes of this machine left unfinished in a folder and below; return how many files.
+
+    Files of processes that live, or of other machines within a day, are left alone.
+    """
+    swept = 0
+    for path in Path(folder).rglob(".*.tmp"):
+        process = _TEMPORARY.search(path.name)
+        if process and _is_abandoned(path, process["host"], int(process["pid"])):
+            path.unlink(missing_ok=True)
+            swept += 1
+    return swept
+
+
+def _temporary(path: Path) -> Path:
+    """A new name beside ``path`` that says whose it is."""
+    return path.with_name(f".{path.name[:40]}.{next(_NUMBERS)}-{os.getpid()}@{_HOST}.tmp")
+
+
+def _is_abandoned(path: Path, host: str, pid: int) -> bool:
+    if host != _HOST:
+        with contextlib.suppress(FileNotFoundError):
+            return time.time() - path.stat().st_mtime > _ABANDONED_S
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False

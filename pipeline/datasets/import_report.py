@@ -18,7 +18,8 @@ class Problem(TypedDict):
     """One thing that was not used, or not as its table says.
 
     ``kind`` is ``"image"`` (the row's image is not there: the row is lost), ``"roi"`` (mask or crop is
-    missing or doubtful: the row is kept without it), ``"excluded"`` (left out on purpose) or ``"file"`` (a
+    missing or doubtful: the row is kept without it), ``"label"`` (a value that cannot be
+    understood or contradicts another: the row is kept without it), ``"excluded"`` (left out on purpose) or ``"file"`` (a
     file without use).
     """
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
+from .lesion_classes import LESION_CLASSES, lesion_class
 from .schema import RECORD_FIELDS, Record
 
 __all__ = ["PRESETS", "Task", "encode_labels", "require_two_classes", "resolve_tasks", "task_sizes"]
@@ -16,6 +17,9 @@ UNKNOWN = -1
 BENIGN = ("BENIGN", "BENIGN_WITHOUT_CALLBACK")
 """Benign without callback was judged benign without further work-up; it was never biopsied (Lee et al.
 2017)."""
+
+DERIVED = {"lesion": lesion_class}
+"""Fields that follow from others."""
 
 Classes = Sequence[str | int | Sequence[str | int]]
 Tasks = Sequence[str] | Mapping[str, Classes | Mapping[str, Any]]
@@ -45,7 +49,8 @@ class Task:
 
     def label(self, record: Record) -> int:
         """Class of a record; -1 where the field is absent or holds a value of no class."""
-        value = cast(Mapping[str, Any], record).get(self.field)
+        known = cast(Mapping[str, Any], record)
+        value = DERIVED[self.field](known) if self.field in DERIVED else known.get(self.field)
         for index, values in enumerate(self.classes):
             if value in values:
                 return index
@@ -61,10 +66,14 @@ PRESETS = {
         Task("density_fatty_dense", "density", (("FATTY",), ("DENSE_GLANDULAR",))),
         Task("abnormality", "abnormality", (("mass",), ("calcification",))),
         Task("assessment", "birads", ((0,), (1,), (2,), (3,), (4,), (5,))),
+        Task("suspicious", "birads", ((1, 2, 3), (4, 5, 6))),
+        Task("masking", "masking", tuple((level,) for level in range(1, 9))),
+        Task("lesion", "lesion", tuple((name,) for name in LESION_CLASSES)),
+        Task("lesion_or_background", "lesion", tuple((name,) for name in ("BACKGROUND", *LESION_CLASSES))),
         Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
     )
 }
-"""Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it."""
+"""Tasks by name; ``"suspicious"`` is the convention for datasets without pathology (INbreast, VinDr-Mammo). Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it."""
 
 
 def resolve_tasks(tasks: Tasks) -> list[Task]:
@@ -94,7 +103,7 @@ def _custom_task(name: str, given: Classes | Mapping[str, Any]) -> Task:
         field, classes = given.get("field", name), given.get("classes", ())
     else:
         field, classes = name, given
-    if field not in RECORD_FIELDS:
+    if field not in RECORD_FIELDS and field not in DERIVED:
         raise ValueError(f"task {name!r}: records have no field {field!r}; give one with 'field'")
     spread = tuple(_class_values(values) for values in classes)
     flat = [value for values in spread for value in values]

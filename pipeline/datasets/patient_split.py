@@ -7,23 +7,33 @@ from pathlib import Path
 
 from .records import Datalist
 from .schema import Record
-from .splits import patient_strata, split_patients
+from .splits import split_records, stratum_fields
 
-__all__ = ["patient_split_datalist"]
+__all__ = ["SHARES", "patient_split_datalist"]
 
 SHARES = {"training": 0.6, "validation": 0.2, "test": 0.2}
+"""Share of the patients of each section."""
 
 
 def patient_split_datalist(records: Sequence[Record], name: str, licence: str, root: Path, seed: int) -> Datalist:
-    """Deal the patients 60/20/20, stratified by their worst pathology."""
-    sections = split_patients(patient_strata(records), SHARES, seed)
-    lists: dict[str, list[Record]] = {section: [] for section in SHARES}
-    for record in records:
-        record["split"] = sections[record["patient_id"]]
-        lists[record["split"]].append(record)
+    """Deal the patients 60/20/20, stratified by their worst image.
+
+    Args:
+        records: of one dataset or of several pooled; ``split`` is set in each.
+        name: of the datalist.
+        licence: of the data.
+        root: folder of the images.
+        seed: another seed deals otherwise; the order of the records does not matter.
+    """
+    fields = sorted(set(stratum_fields(records).values()) - {""})
+    how = f"stratified by {' or '.join(fields)}" if fields else "not stratified: no class is known"
+    lists = split_records(records, SHARES, seed)
+    for section, listed in lists.items():
+        for record in listed:
+            record["split"] = section
     return Datalist(
         name=name,
-        description=f"patients dealt 60/20/20, stratified by pathology, seed {seed}",
+        description=f"patients dealt 60/20/20, {how}, seed {seed}",
         licence=licence,
         root=str(root),
         training=lists["training"],

@@ -1,18 +1,59 @@
-"""From a dataset's folder to a datalist, with a table of everything that was not used."""
+"""From a dataset's folder to a datalist and prepared images, with a table of everything that was not used."""
 
 from __future__ import annotations
 
 import inspect
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .adapters import ADAPTERS
-from .records import Datalist, all_records, check_leaks, datalist_sha256, save_datalist
+from joblib import cpu_count, parallel_config
 
-__all__ = ["prepare_dataset"]
+from ...transforms import PrepareMammogramd
+from .adapters import ADAPTERS
+from .files import sweep
+from .records import Datalist, all_records, check_leaks, datalist_sha256, save_datalist
+from .scan import ScanResult, save_quarantine, scan
+from .summary import summarise
+
+__all__ = ["Preparation", "prepare_dataset", "prepare_images"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """How images are prepared, and on what. The first three are the bundles' ``image_size``, ``resize`` and
+    ``background``: a run with the same values and ``--cache_dir`` at the store decodes nothing again.
+
+    Attributes:
+        image_size: rows and columns.
+        resize: see :class:`~mammo.transforms.ResizeMode`.
+        background: see :class:`~mammo.transforms.prepare.Background`.
+        gate: policy of the input gate, see :class:`~mammo.pipeline.gate.GatePolicy`.
+        workers: processes; None for one a core.
+        dask: address of a Dask scheduler, which then does the work instead of this machine; ``"local"`` starts one here.
+        timeout_s: seconds that one image may take.
+        force_recompute: prepare also what the store holds already.
+    """
+
+    image_size: tuple[int, int] = (224, 224)
+    resize: str = "pad"
+    background: str = "keep"
+    gate: str = "training"
+    workers: int | None = None
+    dask: str | None = None
+    timeout_s: float = 300.0
+    force_recompute: bool = False
+
+    def transform(self) -> PrepareMammogramd:
+        """The step that is kept: that of the bundles."""
+        return PrepareMammogramd(
+            keys="image", spatial_size=self.image_size, mode=self.resize, background=self.background
+        )
 
 
 def prepare_dataset(dataset: str, root: str | Path, out: str | Path, **options: Any) -> Datalist:
@@ -36,20 +77,61 @@ def prepare_dataset(dataset: str, root: str | Path, out: str | Path, **options: 
     if unknown:
         raise ValueError(f"{dataset} has no option {unknown[0]!r}; it has {', '.join(known)}")
     datalist, report = ADAPTERS[dataset](root, **given)
-    leaks = check_leaks(datalist)
+    check_leaks(datalist)
     out = save_datalist(datalist, out, keep_root=True)
     logger.info(report.summary())
-    logger.info(_sections_line(datalist))
-    if leaks:
-        logger.warning("known leak %s: %d patients", datalist.get("known_leak"), len(leaks))
+    logger.info(summarise(datalist))
     problems = report.save(out.with_suffix(".problems.csv"))
     logger.info("%s (sha256 %s), problems in %s", out, datalist_sha256(datalist)[:16], problems.name)
     return datalist
 
 
-def _sections_line(datalist: Datalist) -> str:
-    counts: dict[str, tuple[int, set[str]]] = {}
-    for section, record in all_records(datalist):
-        images, patients = counts.get(section, (0, set()))
-        counts[section] = (images + 1, patients | {record["patient_id"]})
-    return ", ".join(f"{name}: {images} images of {len(p)} patients" for name, (images, p) in counts.items())
+def prepare_images(datalist: Datalist, store: str | Path, how: Preparation, out: str | Path) -> ScanResult:
+    """Prepare every image of a datalist into a store, and write what cannot be used to ``*.quarantine.csv``.
+
+    Killed at any moment, it leaves whole entries, and goes on from there when started again; the store is the same in
+    the end. Several processes and machines may fill one store at a time.
+
+    Args:
+        datalist: with absolute paths or URLs.
+        store: the folder; several datasets may share it.
+        how: sizes, gate and workers.
+        out: the datalist's file, beside which the quarantine is written.
+    """
+    swept = sweep(store) if Path(store).is_dir() else 0
+    if swept:
+        logger.info("%d unfinished files of a killed run deleted", swept)
+    records = [record for _, record in all_records(datalist)]
+    with _cluster(how) as workers:
+        result = scan(
+            records,
+            [how.transform()],
+            store,
+            workers,
+            policy=how.gate,
+            force_recompute=how.force_recompute,
+            progress=True,
+            processes=True,
+            timeout_s=how.timeout_s,
+        )
+    logger.info(result.summary())
+    quarantine = save_quarantine(result.quarantine, Path(out).with_suffix(".quarantine.csv"))
+    logger.info("prepared images in %s; set aside: %d, in %s", store, len(result.quarantine), quarantine.name)
+    return result
+
+
+@contextmanager
+def _cluster(how: Preparation) -> Iterator[int]:
+    """Where joblib works inside the block, and how many images at a time."""
+    if how.dask is None:
+        yield how.workers or cpu_count()
+        return
+    try:
+        from dask.distributed import Client
+    except ImportError as error:
+        raise ValueError("--dask needs dask: pip install 'mammo[scale]'") from error
+    logging.getLogger("distributed").setLevel(logging.ERROR)  # else it tells of every worker that comes and goes
+    local = {"n_workers": how.workers or cpu_count(), "threads_per_worker": 1}
+    with Client(**local) if how.dask == "local" else Client(how.dask) as client, parallel_config(backend="dask"):
+        logger.info("on the Dask cluster %s", client.scheduler.address)
+        yield sum(client.nthreads().values())

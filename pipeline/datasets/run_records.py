@@ -41,6 +41,7 @@ class RunRecords(Mapping[str, list[Record]]):
         force_recompute: prepare again what ``cache_dir`` holds.
         workers: images prepared at a time.
         output_dir: the run folder.
+        gate: policy of the input gate, see :class:`~mammo.pipeline.gate.GatePolicy`; what it refuses is set aside.
         two_classes_in: sections, as far as they are asked for, whose labels of the first task must not be of one
             class: without two, nothing is learnt and no AUC chooses the best epoch.
 
@@ -64,6 +65,7 @@ class RunRecords(Mapping[str, list[Record]]):
         cache_dir: str | Path | None = None,
         force_recompute: bool = False,
         workers: int = 1,
+        gate: str = "training",
         two_classes_in: Sequence[str] = ("training",),
     ) -> None:
         content = load_datalist(datalist, root)
@@ -78,7 +80,7 @@ class RunRecords(Mapping[str, list[Record]]):
             self._take_labels(label_percentage, seed)
         if not isinstance(cases, str) or cases != "all":
             self._take_cases([cases] if isinstance(cases, str) else cases)
-        self.scan = self._prepare(transform, cache_dir, force_recompute, workers, Path(output_dir))
+        self.scan = self._prepare(transform, cache_dir, force_recompute, workers, Path(output_dir), gate)
         for name, records in self._sections.items():
             if not records:
                 raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
@@ -150,6 +152,7 @@ class RunRecords(Mapping[str, list[Record]]):
         force_recompute: bool,
         workers: int,
         output_dir: Path,
+        gate: str,
     ) -> ScanResult:
         first = idist.get_rank() == 0
         records = [record for section in self._sections.values() for record in section]
@@ -159,6 +162,7 @@ class RunRecords(Mapping[str, list[Record]]):
                 transform,
                 cache_dir,
                 workers,
+                policy=gate,
                 force_recompute=force_recompute and first,
                 progress=first,
             )

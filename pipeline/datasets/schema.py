@@ -90,6 +90,7 @@ class Record(TypedDict, total=False):
     label_provenance: str
     """Where the pathology comes from, one of :data:`PROVENANCES`."""
     abnormality: str
+    """Type of the worst finding, or ``"background"`` for a patch without one."""
     subtype: str
     """Molecular subtype of a cancer, as its dataset spells it."""
     density: str

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import io
 import json
 import logging
 import os
-import pickle
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from copy import deepcopy
-from enum import Enum
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 import torch
-from monai.data import PersistentDataset, get_track_meta, set_track_meta
+from monai.data import MetaTensor, PersistentDataset, get_track_meta, set_track_meta
 from monai.transforms import (
     ConcatItemsd,
     CopyItemsd,
@@ -31,39 +28,63 @@ from monai.transforms import (
     ToTensord,
     Transform,
 )
-from monai.utils import convert_to_tensor
+from xxhash import xxh3_128
 
 from ... import __version__
 from ...transforms.errors import MammogramError, ReadFailure
-from .files import write_atomically
+from .entry import DamagedEntryError, encode, plain, quantised, read_entry
+from .files import link_atomically, write_atomically
 from .fingerprint import transform_fingerprint
+from .remote import is_url, local_copy, remote_identity
 from .schema import RECORD_FIELDS
 
-__all__ = ["PreparedDataset"]
+__all__ = ["Prepared", "PreparedDataset"]
 
 logger = logging.getLogger(__name__)
 
-IMAGE_FIELDS = ("image", "laterality", "view", "roi_masks", "boxes")
-"""Fields of a record that preparing may read: the image, what places it, and annotations in its geometry."""
+ALWAYS_READ = ("image", "laterality", "view", "frame", "crop")
+"""Fields of a record that preparing may always read: the image, what places it, and which part of it is meant."""
 
-ALWAYS_READ = ("image", "laterality", "view")
+IMAGE_FIELDS = (*ALWAYS_READ, "roi_masks", "boxes")
+"""With annotations in the image's geometry, which are read where a transform names them."""
 
 LATE_FIELDS = frozenset(RECORD_FIELDS) - frozenset(IMAGE_FIELDS)
 """Fields that preparing never reads, so that a corrected label does not touch a prepared image."""
+
+NOT_KEPT = ("original_channel_dim", "space", "filename_or_obj", "path", "patient_id", "study_id", "image_id")
+"""Metadata that is not kept beside a prepared image: a store tells nobody's name."""
 
 ASSEMBLY = (ConcatItemsd, CopyItemsd, DeleteItemsd, EnsureTyped, SelectItemsd, ToTensord)
 """Transforms that assemble a batch. They cost nothing, so keeping stops before them: datasets that assemble
 differently share what is kept."""
 
 
+class Prepared(NamedTuple):
+    """What :meth:`PreparedDataset.prepare` gives.
+
+    Attributes:
+        item: the tensors and plain values that the kept transforms made.
+        facts: what the file's header and the pixels told beside them, plain values.
+        reused: whether it was in the folder already.
+    """
+
+    item: dict[str, Any]
+    facts: dict[str, Any]
+    reused: bool
+
+
 class PreparedDataset(PersistentDataset):
     """Records through transforms, of which the first, deterministic ones are kept on disk.
 
     Kept is what the transforms give up to the first that is random (MONAI's rule), that only assembles the
-    batch (:data:`ASSEMBLY`) or that reads a label. An entry is found again by the image (path, size, time of
-    change), its side and view, and the settings of these transforms; never by labels. Datasets, stages and
-    processes that prepare alike therefore share one folder. Items are plain tensors without metadata; the
+    batch (:data:`ASSEMBLY`) or that reads a label. An entry is a safetensors file (see ``entry.py``), known by
+    the content of the image file, its side, view, frame and crop, and the settings of these transforms; never by
+    labels. A second name leads to it from the path, size and time of change of the image file, so that a file that
+    is where it was need not be read again, and one that was moved or copied is found by its content. Datasets,
+    stages and processes that prepare alike therefore share one folder. Items are plain tensors without metadata; the
     record's other fields are put beside them before the later transforms run.
+
+    Images may be URLs of any file system that fsspec knows.
 
     Args:
         data: the records; other mappings work too.
@@ -108,11 +129,17 @@ class PreparedDataset(PersistentDataset):
     def clear(self) -> None:
         """Delete the entries of these records, and nothing else in the folder."""
         for record in self.data:
-            if self.cache_dir is not None and Path(record["image"]).exists():
+            if self.cache_dir is not None and (is_url(record["image"]) or Path(record["image"]).exists()):
                 self.entry(record).unlink(missing_ok=True)
+                self.entry(record, by_content=True).unlink(missing_ok=True)
 
-    def entry(self, record: Mapping[str, Any]) -> Path:
+    def entry(self, record: Mapping[str, Any], *, by_content: bool = False) -> Path:
         """Where the prepared image of a record is kept.
+
+        Args:
+            record: whose ``image`` exists.
+            by_content: the name that the content of the image file gives, for which it is read as a whole;
+                otherwise the one that its path, size and time of change give.
 
         Raises:
             ValueError: without a ``cache_dir``.
@@ -120,61 +147,82 @@ class PreparedDataset(PersistentDataset):
         """
         if self.cache_dir is None:
             raise ValueError("this dataset has no cache_dir")
-        read = {name: _identity(name, record[name]) for name in self.read_fields if name in record}
+        identify = _content if by_content else _file_identity
+        read = {name: _identity(name, record[name], identify) for name in self.read_fields if name in record}
         key = json.dumps([__version__, self.transform_hash, read], sort_keys=True)
-        return Path(self.cache_dir, f"{hashlib.sha256(key.encode()).hexdigest()}.pt")
+        name = hashlib.sha256(key.encode()).hexdigest()
+        return Path(self.cache_dir, "contents" if by_content else "sources", name[:2], f"{name}.safetensors")
 
-    def prepare(self, record: Mapping[str, Any]) -> tuple[dict[str, Any], bool]:
-        """The kept part of one item, and whether it was taken from the folder.
+    def prepare(self, record: Mapping[str, Any]) -> Prepared:
+        """The kept part of one item.
 
         Raises:
             MammogramError: for an image that cannot be used.
             OSError: for a full disk, naming the folder.
         """
-        _file_identity(record["image"])
-        path = None if self.cache_dir is None else self.entry(record)
-        item = None if path is None else self._read(path)
-        if item is not None:
-            self.reused += 1
-            return item, True
-        item = self._compute(record)
-        self.computed += 1
-        if path is not None:
-            _write(path, item)
-        return item, False
+        if self.cache_dir is None:
+            _file_identity(record["image"])
+            item, facts = self._compute(record)
+            self.computed += 1
+            return Prepared(quantised(item), facts, reused=False)
+        source = self.entry(record)
+        found = self._read(source)
+        if found is None:
+            content = self.entry(record, by_content=True)
+            # Two names of one file: a damaged one is not looked at twice.
+            same = source.exists() and content.exists() and source.samefile(content)
+            found = None if same else self._read(content)
+            if found is None:
+                return self._make(record, content, source)
+            link_atomically(content, source)
+        self.reused += 1
+        return Prepared(*found, reused=True)
 
     def _transform(self, index: int) -> Any:
         record = self.data[index]
-        item, _ = self.prepare(record)
+        item = self.prepare(record).item
         known = {name: value for name, value in record.items() if name not in self.read_fields}
         with _plain_tensors():
             return self.transform({**item, **known}, start=self.kept_steps)
 
-    def _compute(self, record: Mapping[str, Any]) -> dict[str, Any]:
+    def _make(self, record: Mapping[str, Any], content: Path, source: Path) -> Prepared:
+        item, facts = self._compute(record)
+        self.computed += 1
+        try:
+            write_atomically(content, encode(item, facts))
+            link_atomically(content, source)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            message = "no space left for prepared images; free some, give another cache_dir, or none to keep nothing"
+            raise OSError(error.errno, message, str(self.cache_dir)) from error
+        return Prepared(quantised(item), facts, reused=False)
+
+    def _compute(self, record: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         # Only what the key covers goes in: a transform that reads more fails at once instead of keeping
         # stale values.
         read = {name: deepcopy(record[name]) for name in self.read_fields if name in record}
-        try:
-            item = self.transform(read, end=self.kept_steps, threading=True)
-        except RuntimeError as error:  # MONAI wraps whatever a transform raises
-            unusable = _find_mammogram_error(error)
-            if unusable is None:
-                raise
-            raise unusable from unusable.__cause__
-        return cast(dict[str, Any], convert_to_tensor(_plain(item), convert_numeric=False, track_meta=False))
+        image = read["image"]
+        with local_copy(image) if is_url(image) else nullcontext(image) as path:
+            try:
+                item = self.transform({**read, "image": path}, end=self.kept_steps, threading=True)
+            except RuntimeError as error:  # MONAI wraps whatever a transform raises
+                unusable = _find_mammogram_error(error)
+                if unusable is None:
+                    raise
+                named = MammogramError(image, unusable.reason, unusable.message)
+                raise named from unusable.__cause__
+        return cast(dict[str, Any], plain(item)), _facts(item)
 
-    def _read(self, path: Path) -> dict[str, Any] | None:
-        if not path.is_file():
-            return None
+    def _read(self, path: Path) -> tuple[dict[str, Any], dict[str, Any]] | None:
         try:
-            item = torch.load(path, weights_only=True)
-            if not isinstance(item, dict):
-                raise ValueError(f"holds a {type(item).__name__}")
-        except (RuntimeError, EOFError, pickle.UnpicklingError, ValueError, KeyError) as error:
-            self.corrupt += 1
-            logger.warning("%s is damaged (%s); it is prepared again", path, type(error).__name__)
+            return read_entry(path)
+        except FileNotFoundError:
             return None
-        return item
+        except DamagedEntryError as error:
+            self.corrupt += 1
+            logger.warning("%s; it is prepared again", error)
+            return None
 
 
 @contextmanager
@@ -204,16 +252,19 @@ def _count_kept_steps(steps: Sequence[Any]) -> int:
     return len(steps)
 
 
-def _identity(name: str, value: Any) -> Any:
-    """What tells a field's content from another one: for files also size and time of change."""
+def _identity(name: str, value: Any, identify: Callable[[str], Any]) -> Any:
+    """What tells a field's content from another one: for files what ``identify`` says of them."""
     if name == "image":
-        return _file_identity(value)
+        return identify(value)
     if name == "roi_masks":
-        return [_file_identity(path) for path in value]
+        return [identify(path) for path in value]
     return value
 
 
 def _file_identity(path: str) -> list[Any]:
+    """Place, size and time of change."""
+    if is_url(path):
+        return remote_identity(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
@@ -221,40 +272,21 @@ def _file_identity(path: str) -> list[Any]:
     return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
 
 
-def _write(path: Path, item: dict[str, Any]) -> None:
-    content = io.BytesIO()
-    torch.save(item, content)
-    content.seek(0)
-    try:
-        # MONAI's dataset would store what it then never can load, and prepare it again at every read.
-        torch.load(content, weights_only=True)
-    except pickle.UnpicklingError as error:
-        kinds = {name: type(value).__name__ for name, value in item.items()}
-        raise ValueError(f"prepared items must hold tensors, numbers and texts only, got {kinds}") from error
-    try:
-        write_atomically(path, content.getvalue())
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        message = "no space left for prepared images; free some, give another cache_dir, or none to keep nothing"
-        raise OSError(error.errno, message, str(path.parent)) from error
+def _content(path: str) -> str:
+    """XXH3 of all bytes of a file: 128 bits tell any two images of an archive apart, at the speed of memory."""
+    digest = xxh3_128()
+    with local_copy(path) if is_url(path) else nullcontext(path) as local, open(local, "rb", buffering=0) as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
 
 
-def _plain(value: Any) -> Any:
-    """Enumerations, paths and numpy numbers as plain values; tensors without what they are a view of."""
-    if isinstance(value, Enum):
-        return _plain(value.value)
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, PathLike):
-        return fspath(value)
-    if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
-    if isinstance(value, torch.Tensor) and value.untyped_storage().nbytes() > value.numel() * value.element_size():
-        return value.clone()  # a crop would otherwise be stored with the whole image behind it
-    return value
+def _facts(item: Mapping[str, Any]) -> dict[str, Any]:
+    """The metadata of the image, without its geometry, which the item has, and without whose it is and where it lay."""
+    image = item.get("image")
+    meta = image.meta if isinstance(image, MetaTensor) else {}
+    facts = {str(name): plain(value) for name, value in meta.items() if name not in NOT_KEPT}
+    return {name: value for name, value in facts.items() if not isinstance(value, (torch.Tensor, np.ndarray))}
 
 
 def _find_mammogram_error(error: BaseException) -> MammogramError | None:

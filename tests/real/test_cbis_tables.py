@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from mammo.pipeline.datasets import ImportReport, cbis_ddsm, check_leaks
-from mammo.pipeline.datasets.cbis_tables import TABLES, CaseRow, read_case_tables
+from mammo.pipeline.datasets.adapters.cbis_tables import TABLES, CaseRow, read_case_tables
 
 ROWS = dict(zip(TABLES, (1318, 378, 1546, 326), strict=True))
 IMAGES = dict(zip(TABLES, (1231, 361, 1227, 284), strict=True))

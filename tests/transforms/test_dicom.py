@@ -118,6 +118,26 @@ def test_multi_frame_is_refused_unless_a_frame_is_named(write_dicom: WriteDicom)
     np.testing.assert_array_equal(image[0].numpy(), ((RAMP + 5) / 4095).astype(np.float32))
 
 
+def test_the_record_s_frame_overrides_the_reader_s(write_dicom: WriteDicom) -> None:
+    path = write_dicom(np.stack([RAMP, RAMP + 5, RAMP + 9]), NumberOfFrames=3)
+    item = LoadMammogramd(frame=1)({"image": path, "frame": 2})
+    np.testing.assert_array_equal(item["image"][0].numpy(), ((RAMP + 9) / 4095).astype(np.float32))
+
+
+@pytest.mark.parametrize("photometric", ["MONOCHROME1", "MONOCHROME2"])
+def test_maximum_over_frames_is_that_of_the_shown_values(write_dicom: WriteDicom, photometric: str) -> None:
+    frames = np.random.default_rng(0).integers(0, 4096, (4, 8, 8)).astype(np.uint16)
+    path = write_dicom(frames, NumberOfFrames=4, PhotometricInterpretation=photometric)
+    single = [LoadMammogramd(frame=n)({"image": path})["image"] for n in range(4)]
+    image = LoadMammogramd()({"image": path, "frame": "max"})["image"]
+    assert torch.equal(image, torch.stack(single).amax(dim=0))
+
+
+def test_a_frame_that_is_no_number_is_refused() -> None:
+    with pytest.raises(ValueError, match="expected a number from 0, or 'max'"):
+        MammogramReader(frame="first")
+
+
 @pytest.mark.parametrize("modality", ["MR", "CT", "US"])
 def test_other_modalities_are_refused(write_dicom: WriteDicom, modality: str) -> None:
     assert reason_of(write_dicom(RAMP, Modality=modality)) == "not_a_mammogram"

@@ -2,9 +2,11 @@ import errno
 import logging
 import multiprocessing
 import os
+import shutil
 import time
 from collections import Counter
 from enum import Enum
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 import torch
 from mammo.pipeline.datasets import PreparedDataset, scan, store
+from mammo.pipeline.gate import gate_policy
 from mammo.transforms import (
     BreastMaskd,
     ChestWallLeftd,
@@ -38,7 +41,7 @@ DECODES: Counter[str] = Counter()
 
 class Quality(Enum):
     OK = "ok"
-    EMPTY = "empty"
+    FULL = "full_frame"
 
 
 class Decode(MapTransform):
@@ -59,7 +62,7 @@ class Decode(MapTransform):
             raise MammogramError(path, "truncated", "the file ends early; copy it again")
         value = float(text)
         image = MetaTensor(torch.full((1, self.size, self.size), value), meta={"path": Path(path)})
-        quality = Quality("ok" if value else "empty")
+        quality = Quality("ok" if value else "full_frame")
         return {**data, "image": image, "mask": (image > 0).float(), "mask_quality": quality, "scale": np.float32(2)}
 
 
@@ -90,7 +93,7 @@ def cache(tmp_path):
 
 
 def entries(cache):
-    return sorted(path.name for path in cache.iterdir())
+    return sorted(path.name for path in cache.glob("sources/*/*"))
 
 
 def test_each_image_is_decoded_once_and_read_back_equal(records, cache):
@@ -152,15 +155,13 @@ def test_a_batch_is_collated_with_labels(records, cache):
     assert batch["image_id"] == ["i0", "i1", "i2", "i3"]
 
 
-@pytest.mark.parametrize("change", ["settings", "content", "time", "side"])
+@pytest.mark.parametrize("change", ["settings", "content", "side"])
 def test_what_changes_the_pixels_is_prepared_again(change, records, cache):
     list(PreparedDataset(records, [Decode()], cache))
     steps = [Decode(size=5)] if change == "settings" else [Decode()]
     path = Path(records[0]["image"])
     if change == "content":
         path.write_text("9.25")
-    elif change == "time":
-        os.utime(path, ns=(1, 1))
     elif change == "side":
         records[0]["laterality"] = "R"
     list(PreparedDataset(records, steps, cache))
@@ -168,10 +169,55 @@ def test_what_changes_the_pixels_is_prepared_again(change, records, cache):
     assert DECODES["i1"] == (2 if change == "settings" else 1)
 
 
+@pytest.mark.parametrize("change", ["touched", "moved", "copied"])
+def test_a_file_is_known_by_its_content_wherever_it_lies(change, records, cache, tmp_path):
+    list(PreparedDataset(records, [Decode()], cache))
+    path = Path(records[1]["image"])
+    if change == "touched":
+        os.utime(path, ns=(1, 1))
+    else:
+        records[1]["image"] = str(tmp_path / "elsewhere.txt")
+        (path.rename if change == "moved" else partial(shutil.copy, path))(records[1]["image"])
+    dataset = PreparedDataset(records, [Decode()], cache)
+    assert float(dataset[1]["image"].mean()) == 1
+    assert (dataset.computed, dataset.reused, DECODES["i1"], DECODES["elsewhere"]) == (0, 1, 1, 0)
+    assert len(list(cache.glob("contents/*/*"))) == 4
+    assert len(entries(cache)) == 5
+
+
+def test_a_picture_takes_two_bytes_a_pixel_and_its_mask_a_bit(records, cache):
+    for n, record in enumerate(records):
+        Path(record["image"]).write_text(str(n / 7))
+    dataset = PreparedDataset(records, [Decode(size=256)], cache)
+    for n, item in enumerate(dataset):
+        torch.testing.assert_close(item["image"], torch.full((1, 256, 256), n / 7), rtol=0, atol=0.5 / 65535 + 1e-7)
+        assert item["mask"].dtype == torch.float32
+        assert set(item["mask"].unique().tolist()) == {float(n > 0)}
+    pixels = 256 * 256
+    assert dataset.entry(records[2]).stat().st_size < 2 * pixels + pixels // 8 + 2000
+
+
+def test_what_is_kept_and_what_is_not_train_alike(records, cache):
+    for n, record in enumerate(records):
+        Path(record["image"]).write_text(str(n / 7))
+    kept, fresh = PreparedDataset(records, [Decode()], cache), PreparedDataset(records, [Decode()], None)
+    for once, again, new in zip(list(kept), list(kept), list(fresh), strict=True):
+        assert torch.equal(once["image"], again["image"])
+        assert torch.equal(once["image"], new["image"])
+
+
+def test_entries_of_equal_content_are_equal_to_the_byte(records, cache, tmp_path):
+    one, other = PreparedDataset(records, [Decode()], cache), PreparedDataset(records, [Decode()], tmp_path / "other")
+    list(one), list(other)
+    for record in records:
+        assert one.entry(record).read_bytes() == other.entry(record).read_bytes()
+
+
 def test_force_recompute_empties_exactly_the_entries_of_this_dataset(records, cache):
     list(PreparedDataset(records, [Decode()], cache))
     list(PreparedDataset(records, [Decode(size=5)], cache))
-    (cache / "notes.txt").write_text("of somebody else")
+    (cache / "sources" / "00").mkdir(exist_ok=True)
+    (cache / "sources" / "00" / "notes.txt").write_text("of somebody else")
     kept = set(entries(cache))
     forced = PreparedDataset(records[:2], [Decode()], cache, force_recompute=True)
     assert len(kept - set(entries(cache))) == 2
@@ -226,7 +272,7 @@ def test_a_crop_is_stored_without_the_image_behind_it(records, cache):
 
     dataset = PreparedDataset(records, [Decode(size=500), Crop()], cache)
     list(dataset)
-    assert max(path.stat().st_size for path in cache.iterdir()) < 10_000
+    assert max(path.stat().st_size for path in cache.glob('sources/*/*')) < 10_000
 
 
 def test_what_could_never_be_read_back_is_refused_instead_of_prepared_for_ever(records, cache):
@@ -265,12 +311,23 @@ def test_scan_sets_bad_files_aside_with_their_reasons_and_goes_on(cached, record
     assert [r["image_id"] for r in result.usable] == ["i0", "i2"]
     assert [(q["image_id"], q["reason"]) for q in result.quarantine] == [("i1", "truncated"), ("i3", "missing")]
     assert result.quarantine[0]["message"] == "the file ends early; copy it again"
-    assert result.mask_quality == {"empty": 1, "ok": 1}
+    assert result.mask_quality == {"full_frame": 1, "ok": 1}
     assert result.summary().splitlines() == [
         "2 images usable, 2 of them prepared now",
         "2 images set aside: 1 truncated, 1 missing",
-        "1 breast masks are not ok: 1 empty",
+        "1 breast masks are not ok: 1 full_frame",
+        "1 images used with a warning: 1 mask_full_frame",
     ]
+
+
+def test_what_the_gate_refuses_is_prepared_but_set_aside_with_its_reasons(records, cache):
+    policy = gate_policy("training", {"mask_full_frame": "refuse"})
+    result = scan(records, [Decode()], cache, policy=policy)
+    assert [r["image_id"] for r in result.usable] == ["i1", "i2", "i3"]
+    assert [(q["image_id"], q["reason"]) for q in result.quarantine] == [("i0", "mask_full_frame")]
+    assert result.quarantine[0]["message"]
+    assert result.gate.outcomes()["all"] == {"refuse": 1, "accept": 3}
+    assert scan(records, [Decode()], cache).computed == 0
 
 
 def test_what_scan_prepared_training_reads(records, cache):
@@ -279,7 +336,7 @@ def test_what_scan_prepared_training_reads(records, cache):
     list(PreparedDataset(records, [Decode(), SelectItemsd(["image", "label"])], cache))
     assert set(DECODES.values()) == {1}
     assert again.computed == 0
-    assert again.mask_quality == {"empty": 1, "ok": 3}
+    assert again.mask_quality == {"full_frame": 1, "ok": 3}
     assert scan(records, [Decode()], cache, force_recompute=True).computed == 4
 
 
@@ -314,7 +371,7 @@ def test_ctrl_c_leaves_whole_entries_and_the_next_scan_goes_on(records, cache):
         scan(records, [Decode()], cache)
     done = entries(cache)
     assert len(done) == 2
-    assert all(name.endswith(".pt") for name in done)
+    assert all(name.endswith(".safetensors") for name in done)
     Path(records[2]["image"]).write_text("2")
     result = scan(records, [Decode()], cache)
     assert (len(result.usable), result.computed) == (4, 2)
@@ -326,11 +383,11 @@ def test_a_killed_scan_is_resumed_from_what_it_had_finished(records, cache):
     )
     process.start()
     deadline = time.monotonic() + 30
-    while not (cache.is_dir() and any(cache.glob("*.pt"))) and time.monotonic() < deadline:
+    while not (cache.is_dir() and any(cache.glob("sources/*/*.safetensors"))) and time.monotonic() < deadline:
         time.sleep(0.01)
     process.kill()
     process.join()
-    finished = len(list(cache.glob("*.pt")))
+    finished = len(list(cache.glob("sources/*/*.safetensors")))
     assert 0 < finished < 4
     result = scan(records, [Decode(delay_s=0.3)], cache)
     assert (len(result.usable), result.computed) == (4, 4 - finished)
@@ -338,11 +395,10 @@ def test_a_killed_scan_is_resumed_from_what_it_had_finished(records, cache):
 
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT])
 def test_a_full_disk_stops_the_scan_names_the_folder_and_leaves_no_half_entry(code, records, cache, monkeypatch):
-    original = os.fdopen
     written = []
 
-    def full(handle, mode):
-        file = original(handle, mode)
+    def full(path, mode):
+        file = open(path, mode)
 
         class Full:
             def __enter__(self):
@@ -360,7 +416,7 @@ def test_a_full_disk_stops_the_scan_names_the_folder_and_leaves_no_half_entry(co
 
         return Full()
 
-    monkeypatch.setattr("mammo.pipeline.datasets.files.os.fdopen", full)
+    monkeypatch.setattr("mammo.pipeline.datasets.files.open", full, raising=False)
     with pytest.raises(OSError, match="no space left for prepared images") as error:
         scan(records, [Decode()], cache)
     monkeypatch.undo()

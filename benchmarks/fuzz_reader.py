@@ -1,0 +1,188 @@
+"""Mutate DICOM files and read them: every outcome must be an image or a typed error, soon and in little memory.
+
+Seeds are small phantom-like files in every transfer syntax that can be written here and, where the environment variable
+MAMMO_REAL_DATA names them, the files under its dicom folder. Each mutated file goes through the whole way: reading,
+mask, crop and resize, the maximum over frames, and the input gate. Workers are processes, so that a crash, a hang (20 s)
+or more than 1 GB beyond their imports is seen and counted, with the numbers that make the file again.
+
+``python benchmarks/fuzz_reader.py [--quick] [--files 10000] [--seed 0]``; the last line is one JSON object, and the
+exit status is 1 if any outcome was none of the two.
+"""
+
+import argparse
+import json
+import logging
+import multiprocessing
+import os
+import random
+import signal
+import sys
+import tempfile
+import time
+from collections import Counter
+from multiprocessing.connection import Connection, wait
+from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch start their threads
+
+import numpy as np
+from films import SYNTAXES, small_file
+from mammo.pipeline.gate import gate_policy, judge
+from mammo.transforms import MammogramError, PrepareMammogramd
+
+LIMIT_S = 20
+LIMIT_MB = 1024
+NASTY = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xfe\xff\xff\xff", b"\0\0\0\x80", b"\xff\x7f", b"\xfe\xff\x00\xe0",
+         b"\xfe\xff\xdd\xe0", b"SQ", b"UN", b"OB", b"\xff\x4f\xff\x51", b"\xff\xd8", b"\xff\xc3", b"../../", b"\x30" * 64)  # fmt: skip
+
+
+def mutate(content: bytes, seed: int) -> bytes:
+    """One to eight changes: bits, bytes, telling values, cuts, repeats and moved blocks, most of them in the header."""
+    draw = random.Random(seed)
+    data = bytearray(content)
+    for _ in range(draw.choice((1, 1, 2, 3, 8))):
+        end = min(len(data), 3000) if draw.random() < 0.7 else len(data)
+        at = draw.randrange(132, max(end, 133))
+        kind = draw.randrange(6)
+        if kind == 0:
+            data[at % len(data)] ^= 1 << draw.randrange(8)
+        elif kind == 1:
+            data[at % len(data)] = draw.randrange(256)
+        elif kind == 2:
+            value = draw.choice(NASTY)
+            data[at : at + len(value)] = value
+        elif kind == 3:
+            del data[at : at + draw.choice((1, 2, 8, 100, len(data)))]
+        elif kind == 4:
+            part = data[at : at + draw.choice((1, 2, 8, 64, 1000))]
+            data[at:at] = part * draw.choice((1, 2, 50))
+        else:
+            other = draw.randrange(132, max(end, 133))
+            data[at : at + 8], data[other : other + 8] = data[other : other + 8], data[at : at + 8]
+        if len(data) < 200:
+            break
+    return bytes(data)
+
+
+def read(path: Path, prepare: PrepareMammogramd) -> str:
+    """What becomes of a file: ``"image"``, or the reason of its error."""
+    frame = "max" if path.stat().st_size % 2 else None
+    try:
+        item = prepare({"image": str(path)} | ({"frame": frame} if frame else {}))
+    except MammogramError as error:
+        return error.reason
+    judge(item["image"].meta, gate_policy("deploy"))
+    image, mask = (np.asarray(item[key]) for key in ("image", "mask"))
+    if not (np.isfinite(image).all() and 0 <= image.min() <= image.max() <= 1 and set(np.unique(mask)) <= {0, 1}):
+        raise AssertionError("pixels outside [0, 1]")
+    return "image"
+
+
+def work(seeds: list[bytes], pipe: Connection, folder: str) -> None:
+    """Read one mutated file after another; says which it begins with, then what became of it."""
+    logging.getLogger("pydicom").setLevel(logging.CRITICAL)
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)  # decoders write what they think of a file
+    prepare = PrepareMammogramd(spatial_size=(64, 64))
+    path = Path(folder, f"{os.getpid()}.dcm")
+    status = Path("/proc/self/status")
+    for content in seeds[:6]:
+        prepare({"image": _written(path, content), "frame": 0})  # imports what is imported late
+    base = _megabytes(status, "VmRSS")
+    while True:
+        number = pipe.recv()
+        _written(path, mutate(seeds[number % len(seeds)], number))
+        signal.alarm(LIMIT_S)
+        try:
+            outcome = read(path, prepare)
+        except Exception as error:  # what the fuzzer is there to find
+            outcome = f"untyped {type(error).__name__}: {str(error)[:80]}"
+        signal.alarm(0)
+        pipe.send((number, outcome, _megabytes(status, "VmHWM") - base))
+
+
+def fuzz(seeds: list[bytes], files: int, seed: int, workers: int = 2) -> tuple[Counter[str], list[str], float]:
+    """Outcomes by name, what went wrong with its number, and the most memory."""
+    outcomes: Counter[str] = Counter()
+    wrong: list[str] = []
+    peak = 0.0
+    numbers = iter(range(seed * 10**7, seed * 10**7 + files))
+    with tempfile.TemporaryDirectory() as folder:
+        running: dict[Connection, tuple[multiprocessing.process.BaseProcess, int | None]] = {}
+        for _ in range(workers):
+            _start(seeds, folder, running, next(numbers, None))
+        while running:
+            for pipe in wait(list(running)):
+                process, current = running.pop(pipe)  # type: ignore[index]
+                try:
+                    number, outcome, used = pipe.recv()  # type: ignore[union-attr]
+                except (EOFError, ConnectionResetError):
+                    process.join()
+                    hung = process.exitcode == -signal.SIGALRM
+                    outcomes["hung" if hung else "crashed"] += 1
+                    wrong.append(f"{'hung' if hung else f'crashed ({process.exitcode})'}: file {current}")
+                    _start(seeds, folder, running, next(numbers, None))
+                    continue
+                outcomes[outcome.split(":")[0]] += 1
+                peak = max(peak, used)
+                if outcome.startswith("untyped"):
+                    wrong.append(f"{outcome}: file {number}")
+                following = next(numbers, None)
+                if following is None:
+                    process.terminate()
+                    continue
+                pipe.send(following)  # type: ignore[union-attr]
+                running[pipe] = process, following  # type: ignore[index]
+    return outcomes, wrong, peak
+
+
+def _start(
+    seeds: list[bytes],
+    folder: str,
+    running: dict[Connection, tuple[multiprocessing.process.BaseProcess, int | None]],
+    number: int | None,
+) -> None:
+    if number is None:
+        return
+    ours, theirs = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=work, args=(seeds, theirs, folder), daemon=True)
+    process.start()
+    theirs.close()
+    ours.send(number)
+    running[ours] = process, number
+
+
+def _written(path: Path, content: bytes) -> str:
+    path.write_bytes(content)
+    return str(path)
+
+
+def _megabytes(status: Path, field: str) -> float:
+    return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith(field))
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="400 files")
+    parser.add_argument("--files", type=int, default=10_000)
+    parser.add_argument("--seed", type=int, default=0)
+    arguments = parser.parse_args()
+    seeds = [small_file(syntax) for syntax in SYNTAXES]
+    real = os.environ.get("MAMMO_REAL_DATA")
+    if real:
+        paths = sorted(path for path in Path(real, "dicom").rglob("*.dcm") if path.stat().st_size < 600_000)
+        seeds += [path.read_bytes() for path in paths]
+    files = 400 if arguments.quick else arguments.files
+    start = time.monotonic()
+    outcomes, wrong, peak = fuzz(seeds, files, arguments.seed)
+    print(f"{files} files from {len(seeds)} seeds in {time.monotonic() - start:.0f} s; at most {peak:.0f} MB")
+    for outcome, count in outcomes.most_common():
+        print(f"{outcome:32}{count:8}")
+    for line in wrong[:40]:
+        print(line)
+    bad = len(wrong) + (peak > LIMIT_MB)
+    print(json.dumps({"files": sum(outcomes.values()), "wrong": len(wrong), "peak_mb": round(peak)}))
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()

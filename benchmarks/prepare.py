@@ -1,0 +1,189 @@
+"""How long a mammogram of 16 megapixels takes from the file to the network's grid, and in how much memory.
+
+Compared are decoding alone (pydicom with its default plugins), ours (read, orient, mask with quality code, crop,
+resize), ours step by step, MONAI's stock transforms doing the same, and the published recipe, each from a file that is
+uncompressed, JPEG lossless and JPEG 2000. All ways take turns in one process on one core, so that a busy machine slows
+all of them alike; the tables give medians. Peak memory is what a fresh process needs beyond its imports. Last, whole
+preparing into a store with one worker process and with two. ``python benchmarks/prepare.py [--quick]``; the last line
+is one JSON object.
+"""
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch start their threads
+
+import cv2
+import numpy as np
+import pydicom
+import torch
+from films import ENCODINGS, SHAPE, copies, write_film
+from mammo.pipeline.datasets import scan
+from mammo.transforms import (
+    BreastMaskd,
+    ChestWallLeftd,
+    CropToBreastd,
+    LoadMammogramd,
+    PrepareMammogramd,
+    RecordGeometryd,
+    ResizeMammogramd,
+)
+from monai.transforms import (
+    Compose,
+    CropForegroundd,
+    ForegroundMaskd,
+    KeepLargestConnectedComponentd,
+    LoadImaged,
+    Resized,
+    ScaleIntensityd,
+)
+from published import published_prepare
+
+Way = Callable[[Path], Any]
+
+
+def chain() -> Compose:
+    """Our standard chain, one dictionary transform after another."""
+    steps = [LoadMammogramd(), ChestWallLeftd(), BreastMaskd(), CropToBreastd()]
+    return Compose([*steps, ResizeMammogramd(spatial_size=(224, 224)), RecordGeometryd()])
+
+
+def stock() -> Compose:
+    """MONAI's own transforms for the same: read, scale, Otsu's mask, largest component, crop, resize."""
+    both = ["image", "mask"]
+    return Compose(
+        [
+            LoadImaged("image", reader="PydicomReader", ensure_channel_first=True, swap_ij=False),
+            ScaleIntensityd("image"),
+            ForegroundMaskd("image", threshold="otsu", invert=True, new_key_prefix="fore_"),
+            lambda d: {"image": d["image"], "mask": d["fore_image"]},
+            KeepLargestConnectedComponentd("mask"),
+            CropForegroundd(both, source_key="mask", allow_smaller=True),
+            Resized(both, (224, 224), mode=["area", "nearest"]),
+        ]
+    )
+
+
+def ways() -> dict[str, Way]:
+    """What is timed, by name; every way starts from a file."""
+    small, large = PrepareMammogramd(), PrepareMammogramd(spatial_size=(512, 512))
+    steps, stock_steps = chain(), stock()
+    return {
+        "decode": lambda path: pydicom.dcmread(path).pixel_array,
+        "ours": lambda path: small({"image": path}),
+        "ours_read": small.reader.read,
+        "ours_512": lambda path: large({"image": path}),
+        "ours_steps": lambda path: steps({"image": path}),
+        "monai_stock": lambda path: stock_steps({"image": path}),
+        "published": published_prepare,
+    }
+
+
+def measure(files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
+    """Median seconds by file and way; the ways take turns, and the first round only warms up."""
+    named = ways()
+    seconds: dict[str, dict[str, list[float]]] = {name: {way: [] for way in named} for name in files}
+    for number in range(rounds + 1):
+        for name, path in files.items():
+            for way, run in named.items():
+                start = time.perf_counter()
+                run(path)
+                if number:
+                    seconds[name][way].append(time.perf_counter() - start)
+    return {name: {way: float(np.median(taken)) for way, taken in by_way.items()} for name, by_way in seconds.items()}
+
+
+def peak_megabytes(way: str, path: Path) -> float:
+    """Memory that one image takes in a fresh process, beyond what importing costs (Linux)."""
+    command = [sys.executable, __file__, "--peak_of", way, str(path)]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True)
+    return float(answer.stdout.split()[-1])
+
+
+def own_peak(way: str, path: Path) -> float:
+    """The same, measured inside that process."""
+    run = ways()[way]
+
+    def megabytes(field: str) -> float:
+        lines = Path("/proc/self/status").read_text().splitlines()
+        return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+
+    Path("/proc/self/clear_refs").write_text("5")  # forget the peak of importing
+    before = megabytes("VmRSS")
+    run(path)
+    return megabytes("VmHWM") - before
+
+
+def scaling(path: Path, folder: Path, images: int, rounds: int) -> dict[str, float]:
+    """Seconds of preparing ``images`` files into a store, by worker processes; medians, taking turns."""
+    files = copies(path, folder, images)
+    records = [
+        {"image": str(file), "patient_id": file.stem, "image_id": file.stem, "dataset": "films"} for file in files
+    ]
+    taken: dict[int, list[float]] = {1: [], 2: []}
+    for number in range(rounds + 1):
+        for workers in taken:
+            with tempfile.TemporaryDirectory(dir=folder) as store:
+                start = time.perf_counter()
+                scan(records, [PrepareMammogramd()], store, workers, processes=True)
+                if number:
+                    taken[workers].append(time.perf_counter() - start)
+    return {f"workers_{workers}": float(np.median(seconds)) for workers, seconds in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="2 rounds, 16 images for the workers")
+    parser.add_argument("--peak_of", nargs=2, metavar=("WAY", "FILE"), help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    cv2.setNumThreads(1)
+    torch.set_num_threads(1)
+    if arguments.peak_of:
+        print(own_peak(arguments.peak_of[0], Path(arguments.peak_of[1])))
+        return
+    rounds = 2 if arguments.quick else 7
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        files = {encoding: write_film(folder / f"{encoding}.dcm", encoding) for encoding in ENCODINGS}
+        files["mirrored_sigmoid"] = write_film(folder / "mirrored.dcm", side="right", windowed=True)
+        seconds = measure(files, rounds)
+        peak = {way: {name: peak_megabytes(way, path) for name, path in files.items()} for way in ways()}
+        workers = scaling(files["uncompressed"], folder, 16 if arguments.quick else 60, 1 if arguments.quick else 3)
+    report(seconds, peak, workers)
+
+
+def report(seconds: dict[str, dict[str, float]], peak: dict[str, dict[str, float]], workers: dict[str, float]) -> None:
+    """Print the tables and, last, the ratios as JSON."""
+    print(f"{SHAPE[0]} x {SHAPE[1]}, 12 bit; one core; load {os.getloadavg()[0]:.1f}; ms, (x decode), [MB]")
+    print(f"{'way':14}" + "".join(f"{name:>26}" for name in seconds))
+    for way in peak:
+        cells = [
+            f"{by_way[way] * 1e3:9.1f} ({by_way[way] / by_way['decode']:5.2f}) [{peak[way][name]:4.0f}]"
+            for name, by_way in seconds.items()
+        ]
+        print(f"{way:14}" + "".join(f"{cell:>26}" for cell in cells))
+    speedup = workers["workers_1"] / workers["workers_2"]
+    print(f"into a store: 1 worker {workers['workers_1']:.2f} s, 2 workers {workers['workers_2']:.2f} s, {speedup:.2f}x")
+    ratios = {
+        f"{way}_per_decode_{name}": round(by_way[way] / by_way["decode"], 3)
+        for name, by_way in seconds.items()
+        for way in by_way
+        if way != "decode"
+    }
+    for name, by_way in seconds.items():
+        after = by_way["published"] - by_way["decode"], by_way["ours"] - by_way["ours_read"]
+        ratios[f"published_per_ours_after_decoding_{name}"] = round(after[0] / after[1], 1)
+    ratios["two_workers_per_one"] = round(speedup, 2)
+    print(json.dumps(ratios))
+
+
+if __name__ == "__main__":
+    main()
