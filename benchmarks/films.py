@@ -8,7 +8,7 @@ import cv2
 import gdcm
 import numpy as np
 from pydicom.dataset import Dataset, FileMetaDataset
-from pydicom.uid import ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, ExplicitVRLittleEndian, JPEG2000Lossless, SecondaryCaptureImageStorage, generate_uid
 
 SHAPE = (5416, 3000)
 ENCODINGS = ("uncompressed", "jpeg_lossless", "jpeg_2000")
@@ -26,7 +26,11 @@ def film(side: str = "left", windowed: bool = False, seed: int = 0) -> Dataset:
     values = cv2.resize(small.astype(np.float32), SHAPE[::-1])
     values *= 1 + 0.004 * rng.standard_normal(SHAPE, dtype=np.float32)  # grain where there is light
     ds = Dataset()
-    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = SecondaryCaptureImageStorage, generate_uid(entropy_srcs=[side]), "MG"
+    ds.SOPClassUID, ds.SOPInstanceUID, ds.Modality = (
+        SecondaryCaptureImageStorage,
+        generate_uid(entropy_srcs=[side]),
+        "MG",
+    )
     ds.Rows, ds.Columns, ds.SamplesPerPixel, ds.PhotometricInterpretation = *SHAPE, 1, "MONOCHROME2"
     ds.BitsAllocated, ds.BitsStored, ds.HighBit, ds.PixelRepresentation = 16, 12, 11, 0
     if windowed:
@@ -61,7 +65,7 @@ def copies(path: Path, folder: Path, count: int) -> list[Path]:
 
 
 def _to_jpeg_lossless(path: Path) -> None:
-    """pydicom has no encoder for it; GDCM has."""
+    """Pydicom has no encoder for it; GDCM has."""
     reader = gdcm.ImageReader()
     reader.SetFileName(str(path))
     if not reader.Read():
@@ -105,11 +109,11 @@ def small_file(syntax: str) -> bytes:
     block = ds.private_block(0x0019, "EXAMPLE", create=True)
     block.add_new(1, "LO", "text")
     ds.PixelData = np.stack([breast, breast + 1]).astype(np.uint16).tobytes()
-    ds.file_meta.TransferSyntaxUID = syntax if syntax.startswith("1.2.840.10008.1.2.1") else ExplicitVRLittleEndian
+    ds.file_meta.TransferSyntaxUID = UID(syntax) if syntax.startswith("1.2.840.10008.1.2.1") else ExplicitVRLittleEndian
     if ds.file_meta.TransferSyntaxUID != syntax and len(syntax) > len("1.2.840.10008.1.2"):
         ds.compress(syntax)
     elif syntax == "1.2.840.10008.1.2":
-        ds.file_meta.TransferSyntaxUID = syntax
+        ds.file_meta.TransferSyntaxUID = UID(syntax)
     buffer = BytesIO()
     ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()

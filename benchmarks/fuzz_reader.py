@@ -1,9 +1,9 @@
 """Mutate DICOM files and read them: every outcome must be an image or a typed error, soon and in little memory.
 
-Seeds are small phantom-like files in every transfer syntax that can be written here and, where the environment variable
-MAMMO_REAL_DATA names them, the files under its dicom folder. Each mutated file goes through the whole way: reading,
-mask, crop and resize, the maximum over frames, and the input gate. Workers are processes, so that a crash, a hang (20 s)
-or more than 1 GB beyond their imports is seen and counted, with the numbers that make the file again.
+Seeds are small phantom-like files in every transfer syntax that can be written here and, where the environment
+variable MAMMO_REAL_DATA names them, the files under its dicom folder. Each mutated file goes through the whole way:
+reading, mask, crop and resize, the maximum over frames, and the input gate. Workers are processes, so that a crash, a
+hang (20 s) or more than 1 GB beyond their imports is seen and counted, with the numbers that make the file again.
 
 ``python benchmarks/fuzz_reader.py [--quick] [--files 10000] [--seed 0]``; the last line is one JSON object, and the
 exit status is 1 if any outcome was none of the two.
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from itertools import islice
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
@@ -33,7 +34,8 @@ from mammo.transforms import MammogramError, PrepareMammogramd
 LIMIT_S = 20
 LIMIT_MB = 1024
 NASTY = (b"\0\0\0\0", b"\xff\xff\xff\xff", b"\xfe\xff\xff\xff", b"\0\0\0\x80", b"\xff\x7f", b"\xfe\xff\x00\xe0",
-         b"\xfe\xff\xdd\xe0", b"SQ", b"UN", b"OB", b"\xff\x4f\xff\x51", b"\xff\xd8", b"\xff\xc3", b"../../", b"\x30" * 64)  # fmt: skip
+         b"\xfe\xff\xdd\xe0", b"SQ", b"UN", b"OB", b"\xff\x4f\xff\x51", b"\xff\xd8", b"\xff\xc3", b"../../",
+         b"\x30" * 64)  # fmt: skip
 
 
 def mutate(content: bytes, seed: int) -> bytes:
@@ -66,9 +68,9 @@ def mutate(content: bytes, seed: int) -> bytes:
 
 def read(path: Path, prepare: PrepareMammogramd) -> str:
     """What becomes of a file: ``"image"``, or the reason of its error."""
-    frame = "max" if path.stat().st_size % 2 else None
+    frame = "max" if path.stat().st_size % 4 < 2 else None
     try:
-        item = prepare({"image": str(path)} | ({"frame": frame} if frame else {}))
+        item = prepare({"image": str(path), "frame": frame})
     except MammogramError as error:
         return error.reason
     judge(item["image"].meta, gate_policy("deploy"))
@@ -100,55 +102,58 @@ def work(seeds: list[bytes], pipe: Connection, folder: str) -> None:
         pipe.send((number, outcome, _megabytes(status, "VmHWM") - base))
 
 
-def fuzz(seeds: list[bytes], files: int, seed: int, workers: int = 2) -> tuple[Counter[str], list[str], float]:
+class Worker:
+    """A process that reads files, and the number of the one that it is at."""
+
+    def __init__(self, seeds: list[bytes], folder: str, number: int) -> None:
+        self.pipe, theirs = multiprocessing.Pipe()
+        context = multiprocessing.get_context("fork")
+        self.process = context.Process(target=work, args=(seeds, theirs, folder), daemon=True)
+        self.process.start()
+        theirs.close()
+        self.give(number)
+
+    def give(self, number: int) -> None:
+        """Let it read the next file."""
+        self.number = number
+        self.pipe.send(number)
+
+    def result(self) -> tuple[str, float] | None:
+        """Outcome and memory of its file; None if the process died of it."""
+        try:
+            _, outcome, used = self.pipe.recv()
+        except (EOFError, ConnectionResetError):
+            self.process.join()
+            return None
+        return str(outcome), float(used)
+
+
+def fuzz(seeds: list[bytes], files: int, seed: int, processes: int = 2) -> tuple[Counter[str], list[str], float]:
     """Outcomes by name, what went wrong with its number, and the most memory."""
     outcomes: Counter[str] = Counter()
     wrong: list[str] = []
     peak = 0.0
     numbers = iter(range(seed * 10**7, seed * 10**7 + files))
     with tempfile.TemporaryDirectory() as folder:
-        running: dict[Connection, tuple[multiprocessing.process.BaseProcess, int | None]] = {}
-        for _ in range(workers):
-            _start(seeds, folder, running, next(numbers, None))
-        while running:
-            for pipe in wait(list(running)):
-                process, current = running.pop(pipe)  # type: ignore[index]
-                try:
-                    number, outcome, used = pipe.recv()  # type: ignore[union-attr]
-                except (EOFError, ConnectionResetError):
-                    process.join()
-                    hung = process.exitcode == -signal.SIGALRM
-                    outcomes["hung" if hung else "crashed"] += 1
-                    wrong.append(f"{'hung' if hung else f'crashed ({process.exitcode})'}: file {current}")
-                    _start(seeds, folder, running, next(numbers, None))
-                    continue
-                outcomes[outcome.split(":")[0]] += 1
-                peak = max(peak, used)
-                if outcome.startswith("untyped"):
-                    wrong.append(f"{outcome}: file {number}")
-                following = next(numbers, None)
-                if following is None:
-                    process.terminate()
-                    continue
-                pipe.send(following)  # type: ignore[union-attr]
-                running[pipe] = process, following  # type: ignore[index]
+        workers = [Worker(seeds, folder, number) for number in islice(numbers, processes)]
+        while workers:
+            ready = wait([worker.pipe for worker in workers])
+            worker = next(worker for worker in workers if worker.pipe in ready)
+            result = worker.result()
+            name, used = result or ("hung" if worker.process.exitcode == -signal.SIGALRM else "crashed", 0.0)
+            outcomes[name.split(":")[0]] += 1
+            peak = max(peak, used)
+            if result is None or name.startswith("untyped"):
+                wrong.append(f"{name} ({worker.process.exitcode}): file {worker.number}")
+            following = next(numbers, None)
+            if result is not None and following is not None:
+                worker.give(following)
+                continue
+            worker.process.terminate()
+            workers.remove(worker)
+            if following is not None:
+                workers.append(Worker(seeds, folder, following))
     return outcomes, wrong, peak
-
-
-def _start(
-    seeds: list[bytes],
-    folder: str,
-    running: dict[Connection, tuple[multiprocessing.process.BaseProcess, int | None]],
-    number: int | None,
-) -> None:
-    if number is None:
-        return
-    ours, theirs = multiprocessing.Pipe()
-    process = multiprocessing.get_context("fork").Process(target=work, args=(seeds, theirs, folder), daemon=True)
-    process.start()
-    theirs.close()
-    ours.send(number)
-    running[ours] = process, number
 
 
 def _written(path: Path, content: bytes) -> str:

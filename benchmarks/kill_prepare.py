@@ -1,8 +1,8 @@
 """Kill `mammo prepare` at random moments, let it go on, and compare the store with an undisturbed one, byte by byte.
 
-The phantom stands for a dataset. Each run is killed by ``kill -9``, workers and all, after a random time, until it has
-been killed as often as asked; the last one may finish. ``python benchmarks/kill_prepare.py [--quick]``; the last line is
-one JSON object, and the exit status is 1 if anything differs.
+The phantom stands for a dataset. Each run is killed by ``kill -9``, workers and all, at a random moment after its
+first image; the last one may finish. ``python benchmarks/kill_prepare.py [--quick]``; the last line is one JSON object,
+and the exit status is 1 if anything differs.
 """
 
 import argparse
@@ -16,8 +16,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from mammo.pipeline.phantom import generate
+
+QUIET: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
 
 
 def command(data: Path, store: Path) -> list[str]:
@@ -32,24 +35,30 @@ def content(store: Path) -> dict[str, str]:
     return {str(path.relative_to(store)): hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
-def killed_runs(data: Path, store: Path, kills: int, longest_s: float, seed: int) -> int:
-    """Start and kill until ``kills`` runs were killed; return how many entries the killed runs had finished."""
+def killed_runs(data: Path, store: Path, kills: int, images: int, seed: int) -> None:
+    """Start and kill, at a random moment after the first image that a run prepares, as often as asked."""
     draw = random.Random(seed)
-    done = 0
-    while done < kills:
-        process = subprocess.Popen(command(data, store), start_new_session=True, stderr=subprocess.DEVNULL)
-        # Most of a short run is importing; later kills must come later to hit the work.
-        try:
-            process.wait(draw.uniform(0.35, 1) * longest_s)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            done += 1
-            print(f"killed {done}: {len(list(store.glob('contents/*/*.safetensors')))} entries", flush=True)
-        else:
-            for path in random.Random(done).sample(sorted(store.glob("*/*/*.safetensors")), 10):
-                path.unlink()  # it was faster than the kill: leave it something to do
-    return len(list(store.glob("contents/*/*.safetensors")))
+    for kill in range(1, kills + 1):
+        before = prepared(store)
+        if len(before) > images // 2:  # leave it enough to do
+            for path in draw.sample(sorted(before), len(before) * 3 // 4):
+                path.unlink()
+            before = prepared(store)
+        process = subprocess.Popen(command(data, store), start_new_session=True, **QUIET)
+        while process.poll() is None and len(prepared(store)) <= len(before):
+            time.sleep(0.02)
+        time.sleep(draw.uniform(0, 1.5))
+        if process.poll() is not None:
+            raise RuntimeError(f"run {kill} ended by itself with {process.returncode}; give it more --patients")
+        os.killpg(process.pid, signal.SIGKILL)
+        process.wait()
+        left = len(list(store.rglob("*.tmp")))
+        print(f"killed {kill}: {len(prepared(store))} of {images} entries, {left} unfinished files", flush=True)
+
+
+def prepared(store: Path) -> set[Path]:
+    """Names that lead from a source to an entry."""
+    return set(store.glob("sources/*/*.safetensors"))
 
 
 def main() -> None:
@@ -64,14 +73,12 @@ def main() -> None:
         folder = Path(name)
         data = folder / "phantom"
         generate(data, patients=arguments.patients, seed=arguments.seed, preset="demo")
-        start = time.monotonic()
-        subprocess.run(command(data, folder / "calm"), check=True, stderr=subprocess.DEVNULL)
-        longest = time.monotonic() - start
-        killed_runs(data, folder / "disturbed", kills, longest, arguments.seed)
-        subprocess.run(command(data, folder / "disturbed"), check=True, stderr=subprocess.DEVNULL)
+        subprocess.run(command(data, folder / "calm"), check=True, **QUIET)
+        killed_runs(data, folder / "disturbed", kills, len(prepared(folder / "calm")), arguments.seed)
+        subprocess.run(command(data, folder / "disturbed"), check=True, **QUIET)
         calm, disturbed = content(folder / "calm"), content(folder / "disturbed")
     different = sorted({name for name in calm | disturbed if calm.get(name) != disturbed.get(name)})
-    print(f"undisturbed: {len(calm)} files in {longest:.1f} s; after {kills} kills: {len(disturbed)}")
+    print(f"undisturbed: {len(calm)} files ; after {kills} kills: {len(disturbed)}")
     for name in different[:20]:
         print(f"differs: {name}")
     print(json.dumps({"kills": kills, "files": len(calm), "different": len(different)}))

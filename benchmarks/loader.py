@@ -65,7 +65,7 @@ def epochs(records: Sequence[dict[str, str]], folder: Path) -> dict[str, Callabl
     loader = DataLoader(augmented, batch_size=BATCH)
     return {
         "published": lambda: [published_prepare(Path(record["image"])) for record in records],
-        "ours_decoding": lambda: [prepare[0](dict(record)) for record in records],
+        "ours_decoding": lambda: [prepare[0]({"image": record["image"]}) for record in records],
         "persistent": lambda: [persistent[n] for n in range(len(records))],
         "store": lambda: [store[n] for n in range(len(records))],
         "store_augmented": lambda: [augmented[n] for n in range(len(records))],

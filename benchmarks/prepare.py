@@ -26,7 +26,7 @@ import numpy as np
 import pydicom
 import torch
 from films import ENCODINGS, SHAPE, copies, write_film
-from mammo.pipeline.datasets import scan
+from mammo.pipeline.datasets import Record, scan
 from mammo.transforms import (
     BreastMaskd,
     ChestWallLeftd,
@@ -125,9 +125,7 @@ def own_peak(way: str, path: Path) -> float:
 def scaling(path: Path, folder: Path, images: int, rounds: int) -> dict[str, float]:
     """Seconds of preparing ``images`` files into a store, by worker processes; medians, taking turns."""
     files = copies(path, folder, images)
-    records = [
-        {"image": str(file), "patient_id": file.stem, "image_id": file.stem, "dataset": "films"} for file in files
-    ]
+    records = [Record(image=str(file), patient_id=file.stem, image_id=file.stem, dataset="films") for file in files]
     taken: dict[int, list[float]] = {1: [], 2: []}
     for number in range(rounds + 1):
         for workers in taken:
@@ -170,8 +168,8 @@ def report(seconds: dict[str, dict[str, float]], peak: dict[str, dict[str, float
             for name, by_way in seconds.items()
         ]
         print(f"{way:14}" + "".join(f"{cell:>26}" for cell in cells))
-    speedup = workers["workers_1"] / workers["workers_2"]
-    print(f"into a store: 1 worker {workers['workers_1']:.2f} s, 2 workers {workers['workers_2']:.2f} s, {speedup:.2f}x")
+    one, two = workers["workers_1"], workers["workers_2"]
+    print(f"into a store: 1 worker {one:.2f} s, 2 workers {two:.2f} s, {one / two:.2f}x")
     ratios = {
         f"{way}_per_decode_{name}": round(by_way[way] / by_way["decode"], 3)
         for name, by_way in seconds.items()
@@ -181,7 +179,7 @@ def report(seconds: dict[str, dict[str, float]], peak: dict[str, dict[str, float
     for name, by_way in seconds.items():
         after = by_way["published"] - by_way["decode"], by_way["ours"] - by_way["ours_read"]
         ratios[f"published_per_ours_after_decoding_{name}"] = round(after[0] / after[1], 1)
-    ratios["two_workers_per_one"] = round(speedup, 2)
+    ratios["two_workers_per_one"] = round(workers["workers_1"] / workers["workers_2"], 2)
     print(json.dumps(ratios))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -135,7 +135,12 @@ def _crops(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
 
     from .datasets import background_patches, lesion_crops, load_datalist, random_crops, save_datalist, summarise
 
-    make = {"lesions": lesion_crops, "background": background_patches, "random": random_crops}[arguments.kind]
+    kinds: dict[str, Callable[..., Any]] = {
+        "lesions": lesion_crops,
+        "background": background_patches,
+        "random": random_crops,
+    }
+    make = kinds[arguments.kind]
     known = list(inspect.signature(make).parameters)
     given = {name: value for name, value in vars(arguments).items() if name in _CROP_OPTIONS and value is not None}
     wrong = [name for name in given if name not in known]
@@ -143,7 +148,7 @@ def _crops(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
         raise ValueError(f"--{wrong[0]} is no option of {arguments.kind} crops")
     if arguments.kind == "random":
         given.setdefault("per_image", 1)
-    datalist, report = make(load_datalist(arguments.datalist, arguments.root), **given)  # type: ignore[operator]
+    datalist, report = make(load_datalist(arguments.datalist, arguments.root), **given)
     save_datalist(datalist, arguments.out, keep_root=True)
     problems = report.save(arguments.out.with_suffix(".problems.csv"))
     print(report.summary())
@@ -226,17 +231,41 @@ def _add_deidentify(verbs: Any) -> None:
     export = verbs.add_parser("deidentify", help="copies of DICOM mammograms that name nobody", allow_abbrev=False)
     export.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
     export.add_argument("--out", type=Path, required=True, help="a new or empty folder, or one of an earlier export")
-    export.add_argument("--key_file", type=Path, help="file of the secret key; made with mode 600 where missing")
-    export.add_argument("--burned_in", choices=("refuse", "warn"), default="refuse")
+    export.add_argument("--key_file", type=Path, help="file of the secret key; else MAMMO_DEIDENTIFY_KEY holds it")
+    export.add_argument("--new_key", action="store_true", help="make the key file, readable by you alone")
+    export.add_argument("--burned_in", choices=("refuse", "warn"), default="refuse", help="for text in the pixels")
     export.add_argument("--dates", choices=("shift", "remove"), default="shift")
     export.add_argument("--known_device", action="append", default=[], help="manufacturer or model to keep")
     export.add_argument("--crosswalk", type=Path, help="CSV of identifiers and pseudonyms, outside OUT")
+    export.add_argument("--set_aside", type=Path, help="CSV of the files that were not exported, outside OUT")
     export.add_argument("--workers", type=int, default=CPUS)
     export.set_defaults(verb=_deidentify, name="deidentify")
 
 
 def _deidentify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
-    raise NotImplementedError
+    from .deidentify import create_key, deidentify, find_files, load_key
+    from .gate import looks_burned_in
+
+    if arguments.new_key and arguments.key_file is None:
+        raise ValueError("--new_key needs --key_file, the file to make")
+    make = arguments.new_key and not arguments.key_file.exists()
+    report = deidentify(
+        find_files(arguments.images),
+        arguments.out,
+        key=create_key(arguments.key_file) if make else load_key(arguments.key_file),
+        burned_in=arguments.burned_in,
+        looks_burned_in=looks_burned_in,
+        dates=arguments.dates,
+        known_devices=arguments.known_device,
+        crosswalk=arguments.crosswalk,
+        workers=arguments.workers,
+        progress=True,
+    )
+    print(report.summary())
+    if arguments.set_aside is not None:
+        print(f"set aside: {report.save(arguments.set_aside)}")
+    if not report.written and not report.kept:
+        raise ValueError("nothing was exported; --set_aside FILE tells why of each file")
 
 
 def _mapping(text: Any) -> dict[str, str]:

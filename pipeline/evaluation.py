@@ -11,7 +11,7 @@ import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from .datasets.files import write_atomically
+from .files import write_atomically
 from .handlers import PredictionWriter
 from .metrics import evaluate_predictions
 

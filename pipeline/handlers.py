@@ -21,7 +21,7 @@ from monai.transforms import Randomizable
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
-from .datasets.files import write_atomically
+from .files import write_atomically
 
 logger = logging.getLogger(__name__)
 

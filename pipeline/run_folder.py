@@ -19,7 +19,7 @@ import yaml
 from monai.bundle import ConfigParser
 from monai.bundle.scripts import update_kwargs
 
-from .datasets.files import write_atomically
+from .files import write_atomically
 
 PACKAGES = (
     "torch",

@@ -29,9 +29,9 @@ _SKIN_LEVEL = 0.2  # skin begins this far up from the air to the core's threshol
 _AIR_NOISE_SD = 4.0
 _MOST_NOISE = 8.0  # levels; more is uneven fog, not noise
 _LARGEST_GAP = 0.15  # of the mask
-_LARGER, _MUCH_LARGER = 1.05, 1.1  # times as large as the first mask
-_ROUNDER, _MUCH_ROUNDER = 0.03, 0.1  # of the convex hull that is filled in addition
-_SPILL = 0.15  # of the width of the frame, at its upper and lower border together
+_MUCH_LARGER = 1.1
+_SPILL = 0.15  # of the width of the frame, at its upper and lower border
+_BITES = 0.1  # of the convex hull
 _BINS = 64
 
 
@@ -50,13 +50,13 @@ def breast_region(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return core, areas
     mask = _complete(level, core, threshold)
     above_air = cv2.compare(level, _lower_threshold(level), cv2.CMP_GT)
-    if cv2.countNonZero(above_air) <= _LARGER * cv2.countNonZero(mask):
+    if cv2.countNonZero(above_air) <= _MUCH_LARGER * cv2.countNonZero(mask):
         return mask, areas
     core, wide_areas = _largest(_open(above_air & 1))
-    if cv2.countNonZero(core) <= _LARGER * cv2.countNonZero(mask):
+    if cv2.countNonZero(core) <= _MUCH_LARGER * cv2.countNonZero(mask):
         return mask, areas
     wide = _complete(level, core, threshold)
-    return (wide, wide_areas) if _is_better(wide, mask) else (mask, areas)
+    return (mask, areas) if _spills(wide, mask) else (wide, wide_areas)
 
 
 def pixels(image: np.ndarray, share: float) -> int:
@@ -138,12 +138,10 @@ def _joined(mask: np.ndarray, core: np.ndarray) -> np.ndarray:
     return mask >> 1
 
 
-def _is_better(wide: np.ndarray, mask: np.ndarray) -> bool:
-    """Whether ``wide`` is the breast of which ``mask`` is a part, and not the breast with film beside it."""
-    rounder = _solidity(wide) - _solidity(mask)
-    spilt = sum(float(wide[row].mean() - mask[row].mean()) for row in (0, -1))
-    larger = cv2.countNonZero(wide) / cv2.countNonZero(mask)
-    return rounder > _MUCH_ROUNDER or (spilt < _SPILL and (larger > _MUCH_LARGER or rounder > _ROUNDER))
+def _spills(wide: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether ``wide`` runs over the film beside the breast: it follows the frame, and is no rounder than ``mask``."""
+    added = sum(float(wide[row].mean() - mask[row].mean()) for row in (0, -1))
+    return added > _SPILL and _solidity(wide) < _solidity(mask) + _BITES
 
 
 def _solidity(mask: np.ndarray) -> float:

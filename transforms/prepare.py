@@ -35,9 +35,9 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
 
     The result is, to the last bit, that of ``LoadMammogramd``, ``ChestWallLeftd``, ``BreastMaskd``,
     ``CropToBreastd``, ``ResizeMammogramd`` and ``RecordGeometryd`` one after another, and carries the same
-    records for ``Invertd``; the image's metadata also tells what a gate asks of the pixels. What is saved are the pictures in between: a film scan of 16 megapixels is 65 MB
-    as float32, and four of them cost more than everything else. Here values become float32 by blocks of
-    rows, inside a core's cache.
+    records for ``Invertd``; the image's metadata also tells what a gate asks of the pixels. What is saved are
+    the pictures in between: a film scan of 16 megapixels is 65 MB as float32, and four of them cost more than
+    everything else. Here values become float32 by blocks of rows, inside a core's cache.
 
     Args:
         keys: key of the path; one.

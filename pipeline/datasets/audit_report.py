@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from monai.utils import StrEnum
 
-from .files import write_atomically
+from ..files import write_atomically
 
 __all__ = ["AuditFinding", "AuditReport", "Shared", "Unread"]
 

@@ -73,7 +73,8 @@ PRESETS = {
         Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
     )
 }
-"""Tasks by name; ``"suspicious"`` is the convention for datasets without pathology (INbreast, VinDr-Mammo). Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it."""
+"""Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it.
+``"suspicious"`` is the convention for datasets without pathology (INbreast, VinDr-Mammo)."""
 
 
 def resolve_tasks(tasks: Tasks) -> list[Task]:

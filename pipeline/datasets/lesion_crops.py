@@ -15,6 +15,7 @@ from .schema import FINDING_TYPES, SECTIONS, Datalist, Finding, Record
 
 __all__ = ["lesion_crops", "named_findings", "random_crops"]
 
+
 def lesion_crops(
     datalist: Datalist,
     *,

@@ -51,6 +51,8 @@ _SPREADS = 2.0  # the window reaches this many standard deviations from the midd
 _LEVELLING = 8.0  # standard deviation in pixels of the levelled picture
 _LEAST_CONTRAST = 0.02  # of ranks in [0, 1]; flat tissue is not blown up beyond it
 _BLACK_AND_WHITE = 1, 99.5  # percent of the frame
+_FLAT = 0.02  # of the range from black to white: what JPEG leaves of one value
+_LEAST_SIDE = 16
 _TONE_STEPS = 6
 _TONE_ENOUGH = 0.01
 _MEDIANS = 1 / 64, 0.98  # of the brightest; what lies outside tells no gamma
@@ -184,12 +186,23 @@ def _close_pairs(hashes: np.ndarray, left: np.ndarray, right: np.ndarray, thresh
 
 
 def _hash_reduced(small: np.ndarray) -> np.ndarray:
+    small = _without_padding(small)
     mask = segment_reduced(_canonical_tone(small), 1).mask > 0
     if not mask.any():  # no breast was found: the whole picture is compared
         mask = np.ones_like(mask)
     coefficients = dctn(_levelled(_ranks(small, mask)), norm="ortho")
     bits = coefficients[_FREQUENCIES[:, 0], _FREQUENCIES[:, 1]] > 0
     return np.packbits(bits).view(np.uint64)
+
+
+def _without_padding(small: np.ndarray) -> np.ndarray:
+    """Cut off rows and columns at the edges that hold one value: padding, or air, which tells nothing."""
+    darkest, brightest = np.percentile(small, _BLACK_AND_WHITE)
+    parts = []
+    for axis in (0, 1):
+        kept = np.flatnonzero(np.ptp(small, axis=1 - axis) > _FLAT * (brightest - darkest))
+        parts.append(slice(kept[0], kept[-1] + 1) if len(kept) > _LEAST_SIDE else slice(None))
+    return np.ascontiguousarray(small[parts[0], parts[1]])
 
 
 def _canonical_tone(small: np.ndarray) -> np.ndarray:

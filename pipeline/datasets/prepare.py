@@ -13,8 +13,8 @@ from typing import Any
 from joblib import cpu_count, parallel_config
 
 from ...transforms import PrepareMammogramd
+from ..files import sweep
 from .adapters import ADAPTERS
-from .files import sweep
 from .records import Datalist, all_records, check_leaks, datalist_sha256, save_datalist
 from .scan import ScanResult, save_quarantine, scan
 from .summary import summarise
@@ -35,7 +35,7 @@ class Preparation:
         background: see :class:`~mammo.transforms.prepare.Background`.
         gate: policy of the input gate, see :class:`~mammo.pipeline.gate.GatePolicy`.
         workers: processes; None for one a core.
-        dask: address of a Dask scheduler, which then does the work instead of this machine; ``"local"`` starts one here.
+        dask: address of a Dask scheduler, whose workers then do the work; ``"local"`` starts one here.
         timeout_s: seconds that one image may take.
         force_recompute: prepare also what the store holds already.
     """

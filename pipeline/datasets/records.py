@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from .files import write_atomically
+from ..files import write_atomically
 from .schema import RECORD_FIELDS, SECTIONS, Datalist, Finding, Record, SchemaError, check_record
 
 __all__ = [

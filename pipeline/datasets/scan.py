@@ -19,8 +19,8 @@ from joblib import Parallel, delayed
 from tqdm import tqdm
 
 from ...transforms.errors import MammogramError, ReadFailure
+from ..files import write_atomically
 from ..gate import GatePolicy, GateSummary, Outcome, Verdict, gate_policy, judge
-from .files import write_atomically
 from .schema import Record
 from .store import PreparedDataset
 

@@ -32,8 +32,8 @@ from xxhash import xxh3_128
 
 from ... import __version__
 from ...transforms.errors import MammogramError, ReadFailure
+from ..files import link_atomically, write_atomically
 from .entry import DamagedEntryError, encode, plain, quantised, read_entry
-from .files import link_atomically, write_atomically
 from .fingerprint import transform_fingerprint
 from .remote import is_url, local_copy, remote_identity
 from .schema import RECORD_FIELDS

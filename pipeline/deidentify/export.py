@@ -11,7 +11,7 @@ from typing import Literal
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
-from ..datasets.files import sweep, write_atomically
+from ..files import sweep, write_atomically
 from .one_file import Outcome, Settings, export_file, quiet_parser
 from .profile import PROFILE_VERSION
 from .pseudonyms import Pseudonyms

@@ -17,7 +17,7 @@ from pydicom.dataset import Dataset
 
 from ...transforms.dicom_file import MAMMOGRAPHY_MODALITIES, check_header, open_dicom
 from ...transforms.errors import MammogramError
-from ..datasets.files import write_atomically
+from ..files import write_atomically
 from .checks import check_same_picture, read_whole
 from .frames import write_pixels
 from .header import Identity, read_identity, rebuild_header

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
-from ..datasets.files import write_atomically
+from ..files import write_atomically
 
 TITLES = {
     "attention": "Attention",

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...networks import MammogramClassifier
-from ..datasets.files import write_atomically
+from ..files import write_atomically
 from ..handlers import write_table
 from ..metrics import explanation_measures
 from .attention import attention_maps

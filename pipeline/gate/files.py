@@ -15,12 +15,11 @@ from ...transforms.dicom_file import open_dicom
 from ...transforms.errors import MammogramError, ReadFailure
 from ...transforms.header import describe_header
 from ...transforms.pixel_facts import find_breast, pixel_facts
-from ..datasets.schema import Record
 from .gate import GatePolicy, Verdict, gate_policy, judge, unreadable
 from .reasons import Outcome
 from .summary import GateSummary
 
-__all__ = ["gate_files", "gate_records", "read_facts"]
+__all__ = ["gate_files", "gate_records", "looks_burned_in", "read_facts"]
 
 
 def read_facts(record: Mapping[str, Any], reader: MammogramReader | None = None) -> dict[str, Any]:
@@ -37,6 +36,21 @@ def read_facts(record: Mapping[str, Any], reader: MammogramReader | None = None)
     listed = {"listed_laterality": record.get("laterality"), "listed_view": record.get("view")}
     side = record.get("laterality") or picture.meta["laterality"]
     return {**picture.meta, **pixel_facts(*find_breast(picture, side)), **listed, "implant": record.get("implant")}
+
+
+def looks_burned_in(path: Path) -> bool:
+    """Whether text other than one side marker seems to be in the pixels; of several frames the first is looked at.
+
+    Raises:
+        MammogramError: if the file is not one usable picture.
+    """
+    try:
+        facts = read_facts({"image": str(path)})
+    except MammogramError as error:
+        if error.reason != ReadFailure.MULTI_FRAME:
+            raise
+        facts = read_facts({"image": str(path), "frame": 0})
+    return facts["burned_in_px"] > 1
 
 
 def gate_files(
@@ -68,7 +82,7 @@ def gate_files(
         raise ValueError(
             f"no image files in {', '.join(str(path) for path in given) or 'nothing'}; give files or a folder"
         )
-    records = [Record(image=str(file)) for file in files]
+    records = [{"image": str(file)} for file in files]
     return gate_records(records, policy, workers, reader=reader, progress=progress)
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from ...transforms.errors import MammogramError
-from ..datasets.files import write_atomically
+from ..files import write_atomically
 from .gate import GatePolicy, Verdict, unreadable
 from .reasons import Outcome, Reason
 

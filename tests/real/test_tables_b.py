@@ -12,10 +12,10 @@ import pytest
 from mammo.pipeline.datasets.adapters.cdd_cesm import cdd_cesm
 from mammo.pipeline.datasets.adapters.cmmd import cmmd
 from mammo.pipeline.datasets.adapters.embed import embed
-from mammo.pipeline.datasets.records import check_datalist, check_leaks
 from mammo.pipeline.datasets.adapters.rsna_2022 import rsna_2022
 from mammo.pipeline.datasets.adapters.table import table
 from mammo.pipeline.datasets.adapters.vindr_mammo import vindr_mammo
+from mammo.pipeline.datasets.records import check_datalist, check_leaks
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 

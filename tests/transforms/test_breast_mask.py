@@ -58,6 +58,50 @@ def test_film_border_is_left_out(breast: Breast) -> None:
     assert mask[0, :, -20:].sum() == 0
 
 
+def test_film_fog_before_black_padding_is_left_out(breast: Breast) -> None:
+    # The film ends in the air; what lies beyond it is black, so the fog stands out from it as skin does.
+    image, truth = (np.pad(part, ((0, 0), (0, 120))) for part in breast(air=0.12))
+    mask, quality = segment(image)
+    assert quality == MaskQuality.OK
+    assert dice(mask, truth) > 0.95
+    assert mask[0, :, 250:].sum() == 0
+
+
+def test_tape_beside_the_breast_is_left_out(breast: Breast) -> None:
+    image, truth = breast()
+    image[140:280, 250:275] = 0.3  # as bright as fat
+    mask, quality = segment(image)
+    assert quality == MaskQuality.OK
+    assert dice(mask, truth) > 0.95
+    assert mask[0, :, 245:].sum() == 0
+
+
+@pytest.mark.parametrize("air", [0.0, 0.05])
+def test_implant_does_not_hide_the_rest_of_the_breast(breast: Breast, air: float) -> None:
+    image, truth = breast(air=air)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    disc = 1 / (1 + np.exp(np.hypot(rows - 200, columns - 80) - 75))
+    image = image / 3 * (1 - disc) + disc
+    mask, quality = segment(image)
+    assert quality == MaskQuality.OK
+    assert dice(mask, truth) > 0.95
+
+
+def test_saturated_rim_does_not_hide_a_dark_centre(breast: Breast) -> None:
+    image, truth = breast(air=0, noise=0)
+    rows, columns = np.mgrid[: image.shape[0], : image.shape[1]]
+    centre = ((rows - 200) / 120) ** 2 + (columns / 150) ** 2 < 1
+    image = np.where(truth, np.where(centre, 0.12 * image, 1.0), 0)
+    mask, _ = segment(image)
+    assert dice(mask, truth) > 0.95
+
+
+def test_stub_beyond_the_wall_does_not_hide_the_wall(breast: Breast) -> None:
+    image, _ = (np.pad(part, ((0, 0), (60, 0))) for part in breast())
+    image[190:202, 46:60] = 0.5
+    assert segment(image)[1] == MaskQuality.OK
+
+
 def test_padding_beside_the_film_is_left_out(breast: Breast) -> None:
     image, truth = (np.pad(part, ((0, 0), (120, 80))) for part in breast())
     mask, quality = segment(image)
@@ -125,6 +169,12 @@ def test_mask_keeps_the_geometry_of_its_image(breast: Breast) -> None:
     assert torch.equal(d["mask"].affine, image.affine)
     assert d["mask_quality"] == "ok"
     assert type(d["mask_quality"]) is str
+
+
+def test_metadata_do_not_change_the_mask(breast: Breast) -> None:
+    image = torch.from_numpy(breast()[0])[None]
+    tagged = MetaTensor(image, meta={"implant": "YES", "view": "CC", "patient_orientation": "P\\L"})
+    assert torch.equal(BreastMask()(tagged)[0].as_tensor(), BreastMask()(image)[0].as_tensor())
 
 
 def test_several_channels_are_refused() -> None:

@@ -68,14 +68,15 @@ def test_identifiers_that_could_be_paths_are_refused(write_dicom: WriteDicom, ke
     dataset = dcmread(path)
     dataset[keyword] = pydicom_element(keyword, uid)
     dataset.save_as(path)
-    error = pytest.raises(MammogramError, MammogramReader().read, path)
+    with pytest.raises(MammogramError) as error:
+        MammogramReader().read(path)
     assert error.value.reason == "invalid_uid"
     assert uid not in error.value.message
 
 
 def pydicom_element(keyword: str, value: str) -> object:
-    from pydicom.dataelem import DataElement
     from pydicom.datadict import tag_for_keyword
+    from pydicom.dataelem import DataElement
 
     return DataElement(tag_for_keyword(keyword), "UI", value, validation_mode=0)
 

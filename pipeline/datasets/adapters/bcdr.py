@@ -12,12 +12,12 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from .folder_files import list_files
 from ..import_report import ImportReport
-from .outlines import clip_outline, picture_shape
 from ..patient_split import patient_split_datalist
 from ..records import Datalist
 from ..schema import PATHOLOGIES, Finding, Record
+from .folder_files import list_files
+from .outlines import clip_outline, picture_shape
 from .tabular_files import column_names, numbered_rows, read_table, whole_number
 
 __all__ = ["bcdr"]

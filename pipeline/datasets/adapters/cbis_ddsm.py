@@ -10,13 +10,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from .cbis_files import FileIndex, ImageFile, find_files, index_files, read_shapes
-from .cbis_rois import RoiFiles, assign_rois, needs_shapes
-from .cbis_tables import TABLES, CaseRow, ImageName, read_case_tables
 from ..import_report import ImportReport
 from ..records import Datalist
 from ..schema import PATHOLOGIES, Record
 from ..splits import patient_strata, split_patients
+from .cbis_files import FileIndex, ImageFile, find_files, index_files, read_shapes
+from .cbis_rois import RoiFiles, assign_rois, needs_shapes
+from .cbis_tables import TABLES, CaseRow, ImageName, read_case_tables
 
 __all__ = ["cbis_ddsm"]
 

@@ -15,8 +15,8 @@ import pydicom
 from joblib import Parallel, delayed
 from PIL import Image, UnidentifiedImageError
 
-from .cbis_tables import FileReference, ImageName
 from ..import_report import ImportReport
+from .cbis_tables import FileReference, ImageName
 
 __all__ = ["FileIndex", "ImageFile", "Role", "find_files", "index_files", "read_shapes"]
 

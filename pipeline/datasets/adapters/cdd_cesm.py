@@ -10,13 +10,13 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .cbis_files import find_files
-from .cdd_cesm_regions import read_regions
-from .cdd_cesm_sheets import read_findings
 from ..import_report import ImportReport
 from ..patient_split import patient_split_datalist
 from ..records import Datalist
 from ..schema import PATHOLOGIES, Finding, Record
+from .cbis_files import find_files
+from .cdd_cesm_regions import read_regions
+from .cdd_cesm_sheets import read_findings
 from .tabular_files import numbered_rows, read_table, whole_number
 
 __all__ = ["cdd_cesm"]

@@ -9,12 +9,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from .cbis_files import DICOM_SUFFIXES, find_files
-from .dicom_headers import read_headers
 from ..import_report import ImportReport
 from ..patient_split import patient_split_datalist
 from ..records import Datalist
 from ..schema import Finding, Record
+from .cbis_files import DICOM_SUFFIXES, find_files
+from .dicom_headers import read_headers
 from .tabular_files import column_names, find_table, locate_table, numbered_rows, read_table, whole_number
 
 __all__ = ["cmmd"]

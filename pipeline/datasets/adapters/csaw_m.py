@@ -8,11 +8,11 @@ import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from .folder_files import list_files
 from ..import_report import ImportReport
-from .official_split import check_validation_fraction, official_split_datalist
 from ..records import Datalist
 from ..schema import Record
+from .folder_files import list_files
+from .official_split import check_validation_fraction, official_split_datalist
 from .tabular_files import column_names, locate_table, numbered_rows, read_table, whole_number
 
 __all__ = ["csaw_m"]

@@ -14,13 +14,13 @@ import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
 
-from .folder_files import list_files
 from ..import_report import ImportReport
-from .official_split import check_validation_fraction, official_split_datalist
-from .outlines import picture_shape
 from ..records import Datalist
 from ..schema import Finding, Record
 from ..splits import patient_strata
+from .folder_files import list_files
+from .official_split import check_validation_fraction, official_split_datalist
+from .outlines import picture_shape
 
 __all__ = ["csaw_s"]
 

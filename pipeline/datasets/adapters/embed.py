@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from .embed_breasts import Breast, read_breasts
-from .embed_paths import locate_images
 from ..import_report import ImportReport
 from ..patient_split import patient_split_datalist
 from ..records import Datalist
 from ..schema import Finding, Record
+from .embed_breasts import Breast, read_breasts
+from .embed_paths import locate_images
 from .tabular_files import locate_table, numbered_rows, read_table
 
 __all__ = ["embed"]
@@ -56,8 +56,8 @@ def embed(
     """List EMBED: one record per image, with the clinical findings of its breast.
 
     Clinical rows are put to images by exam and side (a row of side B or without one to both breasts), never by exam
-    alone; see :func:`~mammo.pipeline.datasets.adapters.embed_breasts.read_breasts` for how BI-RADS and pathology come about.
-    Where nothing was biopsied there is no pathology. Regions (``ROI_coords``, rows first) are findings of their
+    alone; see :func:`~mammo.pipeline.datasets.adapters.embed_breasts.read_breasts` for how BI-RADS and pathology come
+    about. Where nothing was biopsied there is no pathology. Regions (``ROI_coords``, rows first) are findings of their
     own, since the tables do not tie them to clinical rows. Patients are dealt 60/20/20, stratified by pathology.
 
     Args:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from .embed_codes import BIRADS, BIRADS_ORDER, DENSITY, PATHOLOGY, SIDES, describe_findings
 from ..import_report import ImportReport
 from ..schema import PATHOLOGIES, Finding, Record
+from .embed_codes import BIRADS, BIRADS_ORDER, DENSITY, PATHOLOGY, SIDES, describe_findings
 from .tabular_files import numbered_rows, read_table, whole_number
 
 __all__ = ["Breast", "read_breasts"]

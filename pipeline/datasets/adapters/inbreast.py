@@ -12,14 +12,14 @@ from typing import NamedTuple
 
 import pydicom
 
-from .folder_files import list_files
 from ..import_report import ImportReport
-from .inbreast_rois import read_rois
-from .official_split import official_split_datalist
 from ..patient_split import SHARES
 from ..records import Datalist
 from ..schema import Record
 from ..splits import split_patients
+from .folder_files import list_files
+from .inbreast_rois import read_rois
+from .official_split import official_split_datalist
 from .tabular_files import column_names, find_table, locate_table, numbered_rows, read_table
 
 __all__ = ["inbreast"]

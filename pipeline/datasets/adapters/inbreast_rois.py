@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from .outlines import clip_outline
 from ..schema import Finding
+from .outlines import clip_outline
 
 __all__ = ["Rois", "read_rois"]
 

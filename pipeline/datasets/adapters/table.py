@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from .dicom_headers import read_headers
 from ..import_report import ImportReport
-from .official_split import check_validation_fraction, official_split_datalist
 from ..patient_split import patient_split_datalist
 from ..records import Datalist
 from ..schema import SECTIONS, Record
 from ..splits import patient_strata
+from .dicom_headers import read_headers
+from .official_split import check_validation_fraction, official_split_datalist
 from .table_columns import clean_cell, map_columns
 from .table_images import find_images, folder_patients, is_dicom
 from .tabular_files import column_names, numbered_rows, read_table

@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from ..import_report import ImportReport
-from .official_split import check_validation_fraction, official_split_datalist
 from ..records import Datalist
 from ..schema import Finding, Record
+from .official_split import check_validation_fraction, official_split_datalist
 from .tabular_files import locate_table, numbered_rows, read_table, whole_number
 
 __all__ = ["vindr_mammo"]

@@ -272,7 +272,7 @@ def test_a_crop_is_stored_without_the_image_behind_it(records, cache):
 
     dataset = PreparedDataset(records, [Decode(size=500), Crop()], cache)
     list(dataset)
-    assert max(path.stat().st_size for path in cache.glob('sources/*/*')) < 10_000
+    assert max(path.stat().st_size for path in cache.glob("sources/*/*")) < 10_000
 
 
 def test_what_could_never_be_read_back_is_refused_instead_of_prepared_for_ever(records, cache):
@@ -398,7 +398,7 @@ def test_a_full_disk_stops_the_scan_names_the_folder_and_leaves_no_half_entry(co
     written = []
 
     def full(path, mode):
-        file = open(path, mode)
+        file = open(path, mode)  # noqa: SIM115
 
         class Full:
             def __enter__(self):
@@ -416,7 +416,7 @@ def test_a_full_disk_stops_the_scan_names_the_folder_and_leaves_no_half_entry(co
 
         return Full()
 
-    monkeypatch.setattr("mammo.pipeline.datasets.files.open", full, raising=False)
+    monkeypatch.setattr("mammo.pipeline.files.open", full, raising=False)
     with pytest.raises(OSError, match="no space left for prepared images") as error:
         scan(records, [Decode()], cache)
     monkeypatch.undo()

@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from mammo.pipeline.datasets.records import check_datalist, check_leaks
 from mammo.pipeline.datasets.adapters.rsna_2022 import BAD_IMAGES, COLUMNS, LABELS, rsna_2022
+from mammo.pipeline.datasets.records import check_datalist, check_leaks
 
 HEADER = ["site_id", "patient_id", "image_id", "laterality", "view", "age", "cancer", "biopsy", "invasive", "BIRADS",
           "implant", "density", "machine_id", "difficult_negative_case"]  # fmt: skip

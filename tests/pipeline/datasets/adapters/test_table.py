@@ -5,10 +5,10 @@ from pathlib import Path
 import pandas as pd
 import pydicom
 import pytest
-from mammo.pipeline.datasets.records import check_datalist, check_leaks
-from mammo.pipeline.datasets.schema import RECORD_FIELDS
 from mammo.pipeline.datasets.adapters.table import table
 from mammo.pipeline.datasets.adapters.table_columns import FIELDS, clean_cell
+from mammo.pipeline.datasets.records import check_datalist, check_leaks
+from mammo.pipeline.datasets.schema import RECORD_FIELDS
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import DigitalMammographyXRayImageStorageForPresentation, ExplicitVRLittleEndian, generate_uid
 

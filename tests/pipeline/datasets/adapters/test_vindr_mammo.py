@@ -3,8 +3,8 @@
 import csv
 
 import pytest
-from mammo.pipeline.datasets.records import check_datalist, check_leaks
 from mammo.pipeline.datasets.adapters.vindr_mammo import CATEGORIES, vindr_mammo
+from mammo.pipeline.datasets.records import check_datalist, check_leaks
 
 BREAST = ["study_id", "series_id", "image_id", "laterality", "view_position", "height", "width", "breast_birads",
           "breast_density", "split"]  # fmt: skip

@@ -2,7 +2,7 @@ import os
 import threading
 
 import pytest
-from mammo.pipeline.datasets.files import write_atomically
+from mammo.pipeline.files import write_atomically
 
 
 def test_readers_never_meet_half_a_file(tmp_path):
