@@ -14,6 +14,10 @@ from mammo.transforms import LoadMammogramd
 OUTLINES = Path(__file__).parents[1] / "tests" / "real" / "outlines.json"
 MIAS_SPACING_MM = 0.2
 _SEED = 11
+_BORDER_PX = 20  # 8 mm
+
+Altered = tuple[np.ndarray, np.ndarray]
+"""A picture, and where it still shows what was there before."""
 
 
 class Case(NamedTuple):
@@ -91,36 +95,35 @@ def phantoms(patients: int) -> Iterator[Case]:
     for index in range(patients):
         for view in patient(index, seed=_SEED, preset="standard"):
             for change, alter in CHANGES.items():
-                group = f"phantom {view.case.device}{change}"
+                image, shown = alter(view)
                 yield Case(
-                    group,
+                    f"phantom {view.case.device}{change}",
                     f"{index} {view.laterality} {view.view}",
                     f"phantom{index}",
-                    alter(view).astype(np.float32),
-                    view.breast.astype(np.uint8),
-                    view.muscle.astype(np.uint8),
+                    image.astype(np.float32),
+                    (view.breast & shown).astype(np.uint8),
+                    (view.muscle & shown).astype(np.uint8),
                     view.view,
                     view.pixel_mm,
                 )
 
 
-def framed(view: View) -> np.ndarray:
-    """A bright film border on three sides, a strip of tape and a label in the air."""
-    image, air = view.image.copy(), _far_air(view)
-    image[:4], image[-4:] = 0.97, 0.97
-    image = _facing_right(image, view)
-    air = _facing_right(air, view)
-    image[:, -4:] = 0.97
+def framed(view: View) -> Altered:
+    """A white film border on three sides, a strip of tape and a label in the air."""
+    image, air = (_facing_right(part, view).copy() for part in (view.image, _far_air(view)))
     height = image.shape[0]
     for rows, columns, level in (
-        (slice(height - 180, height - 60), slice(-70, -20), 0.5),
-        (slice(70, 110), slice(-100, -15), 0.8),
+        (slice(height - 180, height - 60), slice(-90, -40), 0.5),
+        (slice(70, 110), slice(-120, -35), 0.8),
     ):
         image[rows, columns][air[rows, columns]] = level
-    return _facing_right(image, view)
+    shown = np.zeros(image.shape, bool)
+    shown[_BORDER_PX:-_BORDER_PX, :-_BORDER_PX] = True
+    image[~shown] = 0.97
+    return _facing_right(image, view), _facing_right(shown, view)
 
 
-def with_implant(view: View) -> np.ndarray:
+def with_implant(view: View) -> Altered:
     """A big, bright, smooth disc inside the breast."""
     height, width = view.image.shape
     depth = int(view.breast.any(axis=0).sum())
@@ -128,13 +131,13 @@ def with_implant(view: View) -> np.ndarray:
     rows, columns = np.mgrid[:height, :width]
     away = np.hypot(rows - centre[0], columns - centre[1]) / (0.42 * depth)
     share = _facing_right(1 / (1 + np.exp(40 * (away - 1))), view) * view.breast
-    return view.image * (1 - share) + share * 0.9
+    return view.image * (1 - share) + share * 0.9, np.ones_like(view.breast)
 
 
-def fogged(view: View) -> np.ndarray:
+def fogged(view: View) -> Altered:
     """Fog that grows downwards, as bright as the fat of a film."""
     rows = np.linspace(0, 1, view.image.shape[0])[:, None]
-    return np.clip(0.12 + 0.8 * view.image + 0.08 * rows, 0, 1)
+    return np.clip(0.12 + 0.8 * view.image + 0.08 * rows, 0, 1), np.ones_like(view.breast)
 
 
 def _far_air(view: View) -> np.ndarray:
@@ -146,8 +149,8 @@ def _facing_right(picture: np.ndarray, view: View) -> np.ndarray:
     return picture if view.laterality == "LEFT" else picture[:, ::-1]
 
 
-CHANGES: dict[str, Callable[[View], np.ndarray]] = {
-    "": lambda view: view.image,
+CHANGES: dict[str, Callable[[View], Altered]] = {
+    "": lambda view: (view.image, np.ones_like(view.breast)),
     ", frame, tape, label": framed,
     ", implant": with_implant,
     ", fog": fogged,

@@ -212,11 +212,31 @@ def muscle_iou(image: np.ndarray, truth: np.ndarray | None) -> float:
     return 0.0 if truth is None else score(full_size(muscle.mask, found.factor, image.shape), truth)["IoU"]
 
 
+def draw(path: Path) -> None:
+    """Write a picture of one phantom as hospitals alter it, with the truth (white), ours (green), published (red)."""
+    shown = []
+    for case in phantoms(1):
+        if case.breast is None or case.name != "0 RIGHT MLO":
+            continue
+        picture = cv2.cvtColor((255 * case.image.clip(0, 1)).astype(np.uint8), cv2.COLOR_GRAY2BGR)
+        masks = case.breast, published(case.image), ours(case.image)[0]
+        for mask, colour in zip(masks, ((255, 255, 255), (60, 60, 255), (0, 220, 0)), strict=True):
+            contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            cv2.drawContours(picture, contours, -1, colour, 3)
+        shown.append(cv2.resize(picture, None, fx=0.5, fy=0.5, interpolation=cv2.INTER_AREA))
+    cv2.imwrite(str(path), np.hstack(shown), [cv2.IMWRITE_PNG_COMPRESSION, 9])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few phantoms, every 4th outline, every 20th image")
-    quick = parser.parse_args().quick
+    parser.add_argument("--picture", type=Path, help="only write a picture of a phantom with its masks to this file")
+    options = parser.parse_args()
+    quick = options.quick
     cv2.setNumThreads(1)
+    if options.picture:
+        draw(options.picture)
+        return
     folder = os.environ.get("MAMMO_REAL_DATA", "")
     root = Path(folder) if Path(folder, "manifest.csv").is_file() else None
     patients, outlines_step, images_step = (2, 4, 20) if quick else (20, 1, 1)

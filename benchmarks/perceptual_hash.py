@@ -14,6 +14,7 @@ import json
 import os
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -39,7 +40,7 @@ class Picture(NamedTuple):
 
 def jpeg(image: np.ndarray) -> np.ndarray:
     coded = cv2.imencode(".jpg", np.rint(image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
-    return cv2.imdecode(coded, cv2.IMREAD_UNCHANGED).astype(np.float32) / 255
+    return np.float32(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)) / np.float32(255)
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:
@@ -96,20 +97,23 @@ NOT_PROMISED = ("turned by 1 degree", "3 % trimmed above and below")
 def real_pictures(root: Path) -> list[Picture]:
     reader = MammogramReader()
 
-    def listed(folder: str, table: pd.DataFrame) -> list[Picture]:
-        return [
-            Picture(folder, owner, lambda path=root / folder / image: reader.read(path).pixels())
+    def pixels(path: Path) -> np.ndarray:
+        return reader.read(path).pixels()
+
+    found = []
+    for name in ("mini_mias", "cdd_cesm"):
+        # A film with several findings has several rows.
+        table = pd.read_csv(root / name / "metadata.csv").drop_duplicates("image")
+        found += [
+            Picture(name, owner, partial(pixels, root / name / image))
             for image, owner in zip(table["image"], table["patient_id"], strict=True)
         ]
-
-    # A film with several findings has several rows.
-    tables = {name: pd.read_csv(root / name / "metadata.csv") for name in ("mini_mias", "cdd_cesm")}
-    return [found for name, table in tables.items() for found in listed(name, table.drop_duplicates("image"))]
+    return found
 
 
 def phantom_pictures(patients: int) -> list[Picture]:
     views = [view for index in range(patients) for view in patient(index, seed=0, preset="standard")]
-    return [Picture("phantom", str(view.case.index), lambda image=view.image: image) for view in views]
+    return [Picture("phantom", str(view.case.index), view.image.copy) for view in views]
 
 
 def copies(pictures: list[Picture], hashes: np.ndarray, step: int) -> dict[str, dict[str, np.ndarray]]:

@@ -172,8 +172,7 @@ def _add_folds(verbs: Any) -> None:
 
 
 def _folds(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
-    from .datasets import load_datalist, save_datalist
-    from .datasets.folds import cross_validation
+    from .datasets import cross_validation, load_datalist, save_datalist
 
     datalist = load_datalist(arguments.datalist)
     made = cross_validation(datalist, arguments.folds, seed=arguments.seed, keep_test=not arguments.deal_test)
@@ -196,8 +195,7 @@ def _add_audit(verbs: Any) -> None:
 
 
 def _audit(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
-    from .datasets import load_datalist
-    from .datasets.audit import audit
+    from .datasets import audit, load_datalist
 
     options = {} if arguments.threshold is None else {"threshold": arguments.threshold}
     datalist = load_datalist(arguments.datalist, arguments.root)

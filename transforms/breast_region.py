@@ -1,13 +1,14 @@
 """The region of the breast in a reduced picture: a core that is surely tissue, grown to the skin line.
 
-1. The core is what passes Otsu's threshold, or that of the picture equalised by CLAHE. An opening cuts film borders,
-   labels and tape off; the largest component stays.
-2. The skin is what stands out from the air beside it. Film fog is uneven, and black padding may lie beyond it, so the
+1. Bars along the frame are cut off: black ones that pad a film to a square, white ones around it.
+2. The core is what passes Otsu's threshold, or that of the picture equalised by CLAHE. An opening cuts labels and tape
+   off; the largest component stays.
+3. The skin is what stands out from the air beside it. Film fog is uneven, and black padding may lie beyond it, so the
    air is measured in a ring around the core, as a root mean square: fog then counts more than black.
-3. Where a bright object (an implant, the muscle, a saturated rim) has drawn the threshold up, fat lies below it.
+4. Where a bright object (an implant, the muscle, a saturated rim) has drawn the threshold up, fat lies below it.
    The lower of the two thresholds of Otsu's method for three classes is above air then, and a second core is made of
    it. It is taken where it is much larger and does not spill over the film.
-4. Holes, and gaps in the chest wall, are filled.
+5. Holes, and gaps in the chest wall, are filled.
 
 All lengths are shares of the long side of the reduced picture, which is about 320 px.
 """
@@ -33,6 +34,11 @@ _MUCH_LARGER = 1.1
 _SPILL = 0.15  # of the width of the frame, at its upper and lower border
 _BITES = 0.1  # of the convex hull
 _BINS = 64
+_ALIKE = 18  # levels
+_UNIFORM = 0.95  # of a line
+_BLUNT = 3  # lines over which the reducing and the median blur the end of a bar
+_ABRUPT = 0.5  # of a line
+_LEAST_FILM = 0.2  # of a side of the picture
 
 
 def breast_region(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -42,6 +48,46 @@ def breast_region(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         The mask, uint8 {0, 1}, zero where nothing is bright and thick enough; and the areas in pixels of all regions
         of the core, ascending.
     """
+    window = _film(level)
+    if window == (slice(0, level.shape[0]), slice(0, level.shape[1])):
+        return _region(level)
+    mask = np.zeros_like(level)
+    mask[window], areas = breast_region(np.ascontiguousarray(level[window]))  # there may be bars within bars
+    return mask, areas
+
+
+def pixels(image: np.ndarray, share: float) -> int:
+    """Return a share of the long side of ``image`` in pixels, 1 at least."""
+    return max(1, round(share * max(image.shape)))
+
+
+def _film(level: np.ndarray) -> tuple[slice, slice]:
+    """Rows and columns inside bars along the frame: black ones that pad a film, white ones around it."""
+    rows = slice(_bar(level), len(level) - _bar(level[::-1]))
+    columns = slice(_bar(level.T), level.shape[1] - _bar(level.T[::-1]))
+    if min((rows.stop - rows.start) / level.shape[0], (columns.stop - columns.start) / level.shape[1]) < _LEAST_FILM:
+        return slice(0, level.shape[0]), slice(0, level.shape[1])
+    return rows, columns
+
+
+def _bar(lines: np.ndarray) -> int:
+    """How many of the first ``lines`` are a bar: alike from end to end, and all at once followed by something else.
+
+    Air is alike, too, but the breast comes into it little by little.
+    """
+    first = lines[0]
+    typical = int(np.median(first))
+    if np.count_nonzero(cv2.absdiff(first, np.full_like(first, typical)) > _ALIKE) > (1 - _UNIFORM) * first.size:
+        return 0
+    other = cv2.inRange(lines, max(typical - _ALIKE, 0), min(typical + _ALIKE, 255)) == 0
+    share = other.mean(axis=1)
+    ends = np.flatnonzero(share > 1 - _UNIFORM)
+    if not ends.size or share[ends[0] : ends[0] + _BLUNT].max() < _ABRUPT:
+        return 0
+    return int(ends[0])
+
+
+def _region(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     threshold = _otsu(level)
     equalised = cv2.createCLAHE(clipLimit=3.0, tileGridSize=(8, 8)).apply(level)
     bright = (level > threshold) | (equalised > _otsu(equalised))
@@ -49,19 +95,14 @@ def breast_region(level: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if not len(areas):
         return core, areas
     mask = _complete(level, core, threshold)
-    above_air = cv2.compare(level, _lower_threshold(level), cv2.CMP_GT)
+    above_air = (level > _lower_threshold(level)).astype(np.uint8)
     if cv2.countNonZero(above_air) <= _MUCH_LARGER * cv2.countNonZero(mask):
         return mask, areas
-    core, wide_areas = _largest(_open(above_air & 1))
+    core, wide_areas = _largest(_open(above_air))
     if cv2.countNonZero(core) <= _MUCH_LARGER * cv2.countNonZero(mask):
         return mask, areas
     wide = _complete(level, core, threshold)
     return (mask, areas) if _spills(wide, mask) else (wide, wide_areas)
-
-
-def pixels(image: np.ndarray, share: float) -> int:
-    """Return a share of the long side of ``image`` in pixels, 1 at least."""
-    return max(1, round(share * max(image.shape)))
 
 
 def _otsu(values: np.ndarray) -> float:

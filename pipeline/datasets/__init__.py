@@ -1,8 +1,10 @@
 """Public datasets as records, leak-proof splits, lesion crops, and prepared images that are decoded once."""
 
 from .adapters import ADAPTERS, Adapter, cbis_ddsm, cdd_cesm, mini_mias
+from .audit import AuditFinding, AuditReport, audit
 from .background_patches import background_patches
 from .combine import combine
+from .folds import cross_validation
 from .frames import count_frames, expand_frames
 from .import_report import ImportReport
 from .labels import PRESETS, Task, encode_labels, require_two_classes, resolve_tasks, task_sizes
@@ -23,7 +25,7 @@ from .records import (
 )
 from .run_records import RunRecords
 from .scan import Quarantined, ScanResult, save_quarantine, scan
-from .splits import label_fraction, patient_strata, split_patients
+from .splits import label_fraction, patient_strata, split_patients, split_records
 from .store import Prepared, PreparedDataset
 from .summary import summarise
 
@@ -32,6 +34,8 @@ __all__ = [
     "LESION_CLASSES",
     "PRESETS",
     "Adapter",
+    "AuditFinding",
+    "AuditReport",
     "Datalist",
     "Finding",
     "ImportReport",
@@ -45,6 +49,7 @@ __all__ = [
     "SchemaError",
     "Task",
     "all_records",
+    "audit",
     "background_patches",
     "cbis_ddsm",
     "cdd_cesm",
@@ -52,6 +57,7 @@ __all__ = [
     "check_leaks",
     "combine",
     "count_frames",
+    "cross_validation",
     "datalist_sha256",
     "encode_labels",
     "expand_frames",
@@ -70,6 +76,7 @@ __all__ = [
     "save_quarantine",
     "scan",
     "split_patients",
+    "split_records",
     "summarise",
     "task_sizes",
 ]

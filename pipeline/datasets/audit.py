@@ -200,8 +200,8 @@ def _same_pictures(
     places: Sequence[_Place], files: Sequence[str], hashes: Sequence[np.ndarray | Exception], threshold: int
 ) -> list[AuditFinding]:
     """Groups of pictures that look the same; those that are one file are told as such already."""
-    shown = [index for index, found in enumerate(hashes) if isinstance(found, np.ndarray)]
-    codes, code_of = np.unique(np.stack([hashes[index] for index in shown]), axis=0, return_inverse=True)
+    shown = {index: found for index, found in enumerate(hashes) if isinstance(found, np.ndarray)}
+    codes, code_of = np.unique(np.stack(list(shown.values())), axis=0, return_inverse=True)
     pairs, distances = near_duplicates(codes, threshold)
     links = coo_array((np.ones(len(pairs)), (pairs[:, 0], pairs[:, 1])), shape=(len(codes), len(codes)))
     _, group_of = connected_components(links, directed=False)

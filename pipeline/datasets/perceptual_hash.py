@@ -4,7 +4,8 @@ The hash is the sign of low-frequency cosine coefficients (Zauner 2010, "Impleme
 perceptual image hash functions"), here of the breast alone and made to outlast what copies of one mammogram
 differ in:
 
-1. the picture is averaged down and its tone made canonical, so that the breast is found alike at any gamma;
+1. the picture is averaged down, padding gives way to a frame, and the tone is made canonical, so that the breast is
+   found alike at any gamma;
 2. pixels become their rank inside the breast: any contrast curve that only rises leaves ranks as they are;
 3. a window is laid by the mean and the spread of the breast, which a shift of the skin line hardly moves, and
    cut to 64 x 64, so that size and padding drop out;
@@ -13,7 +14,16 @@ differ in:
 Mirroring a picture turns the sign of the coefficients of odd column frequency and leaves the others. Half of the
 bits are of each kind, so that the distance to a copy and to its mirror image come from one hash.
 
-Measured by ``MAMMO_REAL_DATA=... python benchmarks/perceptual_hash.py`` (@@@)
+Measured by ``MAMMO_REAL_DATA=... python benchmarks/perceptual_hash.py`` on 214 films of mini-MIAS and 677 subtracted
+images of CDD-CESM. Of 149 of them, all copies in fewer bits, as JPEG 75, with gamma 0.8 or 1.25, 5 % smaller or
+larger, at half size, padded, mirrored, mirrored with three of these, or with the brightest 3 % of the breast cut off
+lie within 24 bits of the original; with the darkest 1 % cut off too, 97 % do, turned by 1 degree 99 %, and with 3 %
+of the rows trimmed above and below 57 %. Of 395 520 pairs of different patients none is within 24 bits: the nearest
+are 39 apart among subtracted images, which show little but the outline, and 74 among films; the median is 120.
+Different pictures of one patient are 68 apart or more. Ten times as many pairs come about 10 bits nearer. If that
+goes on, the first pair by chance is due among 10 000 subtracted images, or 100 000 films: look at what is found.
+
+Not found are copies with a hard window, such as a sigmoid that lifts the air (60 bits), and crops that lose tissue.
 """
 
 from __future__ import annotations
@@ -53,6 +63,7 @@ _LEAST_CONTRAST = 0.02  # of ranks in [0, 1]; flat tissue is not blown up beyond
 _BLACK_AND_WHITE = 1, 99.5  # percent of the frame
 _FLAT = 0.02  # of the range from black to white: what JPEG leaves of one value
 _LEAST_SIDE = 16
+_FRAME = 0.15  # of the longer side
 _TONE_STEPS = 6
 _TONE_ENOUGH = 0.01
 _MEDIANS = 1 / 64, 0.98  # of the brightest; what lies outside tells no gamma
@@ -115,8 +126,8 @@ def near_duplicates(hashes: np.ndarray, threshold: int = THRESHOLD) -> tuple[np.
     """Find all pairs of hashes at most ``threshold`` apart, mirrored or not.
 
     The bits are cut into ``threshold + 1`` bands: hashes that differ in at most ``threshold`` bits are equal in
-    one band at least, so only pairs that share a band are compared, and none is missed. Half a million hashes of
-    mammograms take @@@ minutes on one core.
+    one band at least, so only pairs that share a band are compared, and none is missed. Half a million hashes
+    drawn with the correlations of real ones take 100 s of one core (``--search 500000`` of the benchmark).
 
     Args:
         hashes: ``(N, 4)`` uint64, as :func:`hash_file` gives them.
@@ -186,7 +197,7 @@ def _close_pairs(hashes: np.ndarray, left: np.ndarray, right: np.ndarray, thresh
 
 
 def _hash_reduced(small: np.ndarray) -> np.ndarray:
-    small = _without_padding(small)
+    small = _framed(small)
     mask = segment_reduced(_canonical_tone(small), 1).mask > 0
     if not mask.any():  # no breast was found: the whole picture is compared
         mask = np.ones_like(mask)
@@ -195,24 +206,29 @@ def _hash_reduced(small: np.ndarray) -> np.ndarray:
     return np.packbits(bits).view(np.uint64)
 
 
-def _without_padding(small: np.ndarray) -> np.ndarray:
-    """Cut off rows and columns at the edges that hold one value: padding, or air, which tells nothing."""
+def _framed(small: np.ndarray) -> np.ndarray:
+    """Cut off rows and columns at the edges that hold one value, padding or air, and lay a black frame around.
+
+    A film's air is gray: whether black lies beside it decides what is found to be breast.
+    """
     darkest, brightest = np.percentile(small, _BLACK_AND_WHITE)
     parts = []
     for axis in (0, 1):
         kept = np.flatnonzero(np.ptp(small, axis=1 - axis) > _FLAT * (brightest - darkest))
         parts.append(slice(kept[0], kept[-1] + 1) if len(kept) > _LEAST_SIDE else slice(None))
-    return np.ascontiguousarray(small[parts[0], parts[1]])
+    inner = small[parts[0], parts[1]]
+    width = round(_FRAME * max(inner.shape))
+    return cv2.copyMakeBorder(inner, width, width, width, width, cv2.BORDER_CONSTANT, value=0)
 
 
 def _canonical_tone(small: np.ndarray) -> np.ndarray:
-    """The picture from black, and at the gamma that takes the median of its tissue to a half of the brightest.
+    """The picture at the gamma that takes the median of its tissue to a half of the brightest.
 
     Tissue is what passes Otsu's threshold; the steps are repeated until they change nothing, and end at the
     same picture whatever the gamma was.
     """
-    darkest, brightest = np.percentile(small, _BLACK_AND_WHITE)
-    shown = np.clip((small - darkest) / max(brightest - darkest, _TINY), 0, 1).astype(np.float32)
+    brightest = max(float(np.percentile(small, _BLACK_AND_WHITE[1])), _TINY)
+    shown = np.clip(small / brightest, 0, 1).astype(np.float32)
     for _ in range(_TONE_STEPS):
         level = np.rint(255 * np.cbrt(shown)).astype(np.uint8)
         threshold = cv2.threshold(level, 0, 255, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[0]

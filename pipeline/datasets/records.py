@@ -7,11 +7,13 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 from ..files import write_atomically
+from .remote import is_url
 from .schema import RECORD_FIELDS, SECTIONS, Datalist, Finding, Record, SchemaError, check_record
 
 __all__ = [
@@ -56,7 +58,7 @@ def load_datalist(path: str | Path, root: str | Path | None = None) -> Datalist:
     for section in SECTIONS:
         if section in content:
             content[section] = [
-                {**_map_paths(record, lambda p: os.path.normpath(base / p)), "split": section}
+                {**_map_paths(record, lambda path: _absolute(path, base)), "split": section}
                 for record in content[section]
             ]
     return cast(Datalist, {**content, "root": str(base)})
@@ -142,13 +144,15 @@ def check_leaks(datalist: Datalist) -> dict[str, list[str]]:
     sections: dict[tuple[str, str], set[str]] = {}
     for section, record in all_records(datalist):
         sections.setdefault((record["dataset"], record["patient_id"]), set()).add(section)
-    leaks = {
-        patient: [section for section in SECTIONS if section in found]
-        for (_, patient), found in sorted(sections.items())
-        if len(found) > 1
-    }
-    declared = set(datalist.get("known_leak_patients", leaks)) if datalist.get("known_leak") else set()
-    undeclared = [f"{patient} ({', '.join(found)})" for patient, found in leaks.items() if patient not in declared]
+    found_in = {key: [s for s in SECTIONS if s in found] for key, found in sorted(sections.items()) if len(found) > 1}
+    ids = Counter(patient for _, patient in found_in)
+    # Two datasets may call different women alike.
+    names = {(data, patient): patient if ids[patient] == 1 else f"{data}/{patient}" for data, patient in found_in}
+    leaks = {names[key]: listed for key, listed in found_in.items()}
+    known = datalist.get("known_leak_patients")
+    declared = {name for (_, patient), name in names.items() if known is None or patient in known}
+    declared = declared if datalist.get("known_leak") else set()
+    undeclared = [f"{name} ({', '.join(listed)})" for name, listed in leaks.items() if name not in declared]
     if undeclared:
         shown = ", ".join(undeclared[:20]) + (f" and {len(undeclared) - 20} more" if len(undeclared) > 20 else "")
         raise ValueError(
@@ -174,6 +178,10 @@ def _portable(datalist: Datalist) -> dict[str, Any]:
             fields = [name for name in RECORD_FIELDS if name != "split"]
             content[section] = [{name: r[name] for name in fields if name in r} for r in mapped]
     return content
+
+
+def _absolute(path: str, base: Path) -> str:
+    return path if is_url(path) else os.path.normpath(base / path)
 
 
 def _map_paths(record: Mapping[str, Any], convert: Callable[[str], str]) -> dict[str, Any]:

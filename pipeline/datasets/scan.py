@@ -5,17 +5,19 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import multiprocessing
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from os import PathLike
 from pathlib import Path
-from typing import Any, NamedTuple, TypedDict, cast
+from typing import Any, NamedTuple, TypedDict
 
 import cv2
 import torch
 from joblib import Parallel, delayed
+from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from ...transforms.errors import MammogramError, ReadFailure
@@ -42,7 +44,8 @@ class Judged(NamedTuple):
 Result = Judged | MammogramError
 """What became of an image, or why it cannot be read."""
 
-LOST_WORKER = (BrokenProcessPool, TimeoutError)
+TOO_LONG = (TimeoutError, multiprocessing.TimeoutError)  # joblib raises the second, which is no kind of the first
+LOST_WORKER = (BrokenProcessPool, *TOO_LONG)
 
 
 class Quarantined(TypedDict):
@@ -185,8 +188,8 @@ class _Jobs:
                 # The culprit is among those that were handed out: each of them gets a process of its own.
                 suspects = records[done : done + 3 * self.workers]
                 logger.warning("a worker was lost (%s); %d images are tried alone", type(error).__name__, len(suspects))
-                for record in suspects:
-                    yield self._alone(record)
+                for result in self._alone(suspects):
+                    yield result
                     done += 1
 
     def _parallel(self, records: Sequence[Record]) -> Iterator[Result]:
@@ -203,16 +206,34 @@ class _Jobs:
         )
         return pool(delayed(_prepare_in_process)(self.dataset, self.policy, record) for record in records)
 
-    def _alone(self, record: Record) -> Result:
-        try:
-            pool = Parallel(n_jobs=2, backend="loky", timeout=self.timeout_s)
-            return cast(Result, pool([delayed(_prepare_in_process)(self.dataset, self.policy, record)])[0])
-        except TimeoutError:
-            message = f"took more than {self.timeout_s:g} seconds; raise the limit if it is worth the time"
-            return MammogramError(record["image"], ReadFailure.TIMED_OUT, message)
-        except LOST_WORKER:
-            message = "the process that read it died: a damaged file that crashes a decoder, or too little memory"
-            return MammogramError(record["image"], ReadFailure.CRASHED, message)
+    def _alone(self, records: Sequence[Record]) -> Iterator[Result]:
+        """Each record in a process without others, which is started anew where it was lost."""
+        pool: ProcessPoolExecutor | None = None
+        for record in records:
+            if pool is None:
+                pool = ProcessPoolExecutor(max_workers=1)
+                pool.submit(_start).result()  # importing is not the image's time
+            try:
+                result = pool.submit(_prepare_in_process, self.dataset, self.policy, record).result(self.timeout_s)
+            except LOST_WORKER as error:
+                pool.shutdown(kill_workers=True)
+                pool = None
+                result = _lost(record, error, self.timeout_s)
+            yield result
+        if pool is not None:
+            pool.shutdown()
+
+
+def _lost(record: Record, error: Exception, timeout_s: float | None) -> MammogramError:
+    if isinstance(error, TOO_LONG):
+        message = f"took more than {timeout_s:g} seconds; raise the limit if it is worth the time"
+        return MammogramError(record["image"], ReadFailure.TIMED_OUT, message)
+    message = "the process that read it died: a damaged file that crashes a decoder, or too little memory"
+    return MammogramError(record["image"], ReadFailure.CRASHED, message)
+
+
+def _start() -> None:
+    """Nothing, in a process that imports this module for it."""
 
 
 def _prepare_in_process(dataset: PreparedDataset, policy: GatePolicy, record: Mapping[str, Any]) -> Result:

@@ -17,6 +17,7 @@ FIELDS = ("pathology", "density", "birads", "masking", "view", "laterality", "la
 """Fields of a record that are counted, as far as a dataset knows them."""
 
 _MOST_COLUMNS = 8
+_SHORT = {"BENIGN_WITHOUT_CALLBACK": "BENIGN"}  # told apart among the pathologies
 
 
 def summarise(datalist: Datalist) -> str:
@@ -31,7 +32,7 @@ def summarise(datalist: Datalist) -> str:
     for field in FIELDS:
         blocks += _counted(field, [(section, record[field]) for section, record in records if field in record])
     findings = [
-        (section, f"{finding.get('type', 'unknown')} {finding.get('pathology', '')}".strip())
+        (section, f"{finding.get('type', 'unknown')} {_SHORT.get(p := finding.get('pathology', ''), p)}".strip())
         for section, record in records
         for finding in record.get("findings", ())
     ]

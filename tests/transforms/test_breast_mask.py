@@ -58,13 +58,29 @@ def test_film_border_is_left_out(breast: Breast) -> None:
     assert mask[0, :, -20:].sum() == 0
 
 
-def test_film_fog_before_black_padding_is_left_out(breast: Breast) -> None:
-    # The film ends in the air; what lies beyond it is black, so the fog stands out from it as skin does.
-    image, truth = (np.pad(part, ((0, 0), (0, 120))) for part in breast(air=0.12))
+@pytest.mark.parametrize("fog", [0.03, 0.05, 0.08])
+def test_film_fog_before_black_padding_is_left_out(breast: Breast, fog: float) -> None:
+    # The film ends shortly beside the breast; what lies beyond is black, so that fog stands out from it as skin does.
+    image, truth = breast(air=0)
+    image = np.maximum(0.5 * cv2.GaussianBlur(image, (0, 0), 6), fog)
+    image[:, 235:] = 0
+    image, truth = (np.pad(part, ((0, 0), (0, 120))) for part in (image, truth))
     mask, quality = segment(image)
     assert quality == MaskQuality.OK
     assert dice(mask, truth) > 0.95
-    assert mask[0, :, 250:].sum() == 0
+    assert mask[0, :, 228:].sum() == 0
+
+
+@pytest.mark.parametrize("width", [4, 16, 32])
+@pytest.mark.parametrize("level", [1.0, 0.5])
+def test_frame_around_the_film_is_left_out(breast: Breast, level: float, width: int) -> None:
+    image, truth = (np.pad(part, ((width, width), (width, width))) for part in breast())
+    frame = np.pad(np.zeros((400, 300)), width, constant_values=1) > 0
+    image[frame] = level
+    mask, quality = segment(np.pad(image, 20))  # and black around it
+    assert quality == MaskQuality.OK
+    assert dice(mask, np.pad(truth, 20)) > 0.95
+    assert mask[0].numpy()[np.pad(frame, 20)].mean() < 0.02
 
 
 def test_tape_beside_the_breast_is_left_out(breast: Breast) -> None:
@@ -98,7 +114,7 @@ def test_saturated_rim_does_not_hide_a_dark_centre(breast: Breast) -> None:
 
 def test_stub_beyond_the_wall_does_not_hide_the_wall(breast: Breast) -> None:
     image, _ = (np.pad(part, ((0, 0), (60, 0))) for part in breast())
-    image[190:202, 46:60] = 0.5
+    image[170:230, 50:60] = 0.5
     assert segment(image)[1] == MaskQuality.OK
 
 
@@ -149,6 +165,13 @@ def test_disc_without_chest_wall_says_so() -> None:
     rows, columns = np.mgrid[:300, :300]
     image = 0.7 * np.exp(-((((rows - 150) ** 2 + (columns - 150) ** 2) / 90**2) ** 2))
     assert segment(image)[1] == MaskQuality.NO_CHEST_WALL_EDGE
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 400), (300, 7), (5, 5)])
+@pytest.mark.parametrize("option", ["keep", "exclude"])
+def test_odd_frames_have_a_mask_of_their_shape(shape: tuple[int, int], option: str) -> None:
+    image = np.random.default_rng(0).random((1, *shape), dtype=np.float32)
+    assert BreastMask(option)(image)[0].shape == image.shape
 
 
 def test_mask_is_binary_and_of_full_size(breast: Breast) -> None:

@@ -50,7 +50,8 @@ def test_result_equals_the_chain_to_the_last_bit(
         assert torch.equal(one[key], many[key]), key
     assert torch.equal(one["mask"].affine, many["mask"].affine)
     # Beside the metadata of the chain it tells what a gate asks of the pixels.
-    assert one["image"].meta.keys() == many["image"].meta.keys() | {"mask_quality", "breast_share", "wall"}
+    told = {"mask_quality", "breast_share", "wall", "burned_in_px", "burned_in_share"}
+    assert one["image"].meta.keys() == many["image"].meta.keys() | told
 
 
 def test_blanked_background_is_that_of_monais_mask_transform(film: Callable[..., Path]) -> None:
