@@ -86,9 +86,9 @@ def _show(store: Path) -> None:
 
     text, damaged = show_store(store)
     print(text)
-    print(f"pictures: {contact_sheet(store, f'{store}.png')}")
     if damaged:
         raise ValueError(f"{len(damaged)} entries of {store} are damaged; mammo prepare makes them anew")
+    print(f"pictures: {contact_sheet(store, f'{store}.png')}")
 
 
 def _add_combine(verbs: Any) -> None:

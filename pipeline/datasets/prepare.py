@@ -134,4 +134,4 @@ def _cluster(how: Preparation) -> Iterator[int]:
     local = {"n_workers": how.workers or cpu_count(), "threads_per_worker": 1}
     with Client(**local) if how.dask == "local" else Client(how.dask) as client, parallel_config(backend="dask"):
         logger.info("on the Dask cluster %s", client.scheduler.address)
-        yield sum(client.nthreads().values())
+        yield max(2, sum(client.nthreads().values()))  # joblib would not ask a cluster for one

@@ -178,6 +178,9 @@ class _Jobs:
 
     def run(self, records: Sequence[Record]) -> Iterator[Result]:
         """Yield each record's result. A file that kills its process costs the images in flight a second try, alone."""
+        if self.processes and self.workers == 1:
+            yield from self._alone(records)  # joblib would work in this process, where a crash ends everything
+            return
         done = 0
         while done < len(records):
             try:

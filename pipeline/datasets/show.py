@@ -77,9 +77,9 @@ def contact_sheet(store: str | Path, path: str | Path, count: int = 24) -> Path:
         panel.set_axis_off()
     for panel, entry in zip(panels, chosen, strict=False):
         item, facts = read_entry(entry)
-        panel.imshow(item["image"][0], cmap="gray", vmin=0, vmax=1)
+        panel.imshow(item["image"][0].numpy(), cmap="gray", vmin=0, vmax=1)
         if item["mask"].any():
-            panel.contour(item["mask"][0], levels=[0.5], colors="tab:orange", linewidths=0.8)
+            panel.contour(item["mask"][0].numpy(), levels=[0.5], colors="tab:orange", linewidths=0.8)
         known = [str(item.get(name) or facts.get(name) or "?") for name in ("laterality", "view", "mask_quality")]
         panel.set_title(" ".join(known), fontsize=7)
     Path(path).parent.mkdir(parents=True, exist_ok=True)
