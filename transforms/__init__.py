@@ -9,6 +9,7 @@ from .dicom import Backend, LoadMammogramd, MammogramReader
 from .errors import MammogramError, ReadFailure
 from .geometry import RecordGeometryd, to_grid_box, to_original_box
 from .laterality import ChestWallLeft, ChestWallLeftd
+from .pectoral import PectoralMuscle, PectoralQuality, pectoral_muscle
 from .prepare import PrepareMammogramd
 from .resize import ResizeMammogram, ResizeMammogramd, ResizeMode
 from .segmentation import MaskQuality
@@ -32,6 +33,8 @@ __all__ = [
     "MammogramError",
     "MammogramReader",
     "MaskQuality",
+    "PectoralMuscle",
+    "PectoralQuality",
     "PrepareLesiond",
     "PrepareMammogramd",
     "ReadFailure",
@@ -41,6 +44,7 @@ __all__ = [
     "ResizeMode",
     "View",
     "ViewModifier",
+    "pectoral_muscle",
     "to_grid_box",
     "to_original_box",
 ]

@@ -85,7 +85,7 @@ _MEAN_WEIGHT = 0.25
 _LEAST_CONTRAST = 8.0  # levels of 255, after the square root
 _REACH = 0.05  # from the straight border to the curved one
 _REACH_COST = 0.15  # levels a pixel
-_LARGEST_RESIDUAL = 0.02
+_LARGEST_RESIDUAL = 0.015
 
 
 def pectoral_muscle(small: np.ndarray, mask: np.ndarray, wall: str | None) -> Pectoral:

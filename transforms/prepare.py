@@ -14,6 +14,7 @@ from .crop import CropToBreast
 from .dicom import Backend, MammogramReader, fill_view
 from .geometry import RecordGeometryd
 from .laterality import ChestWallLeft
+from .pectoral import PectoralMuscle, without_pectoral
 from .picture import Picture
 from .pixel_facts import find_breast, pixel_facts
 from .resample import nearest_indices, resample
@@ -50,6 +51,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         margin_px: see :class:`~mammo.transforms.CropToBreast`.
         background: ``keep``, or ``zero`` to blank what the mask leaves out, burned-in markers for one: the last step
             of the chain would be MONAI's ``MaskIntensityd``. A picture whose mask is empty is kept as it is.
+        pectoral: ``keep``, or ``exclude`` to take the pectoral muscle out of the mask where it is found.
+        pectoral_key: where the muscle's quality goes, if it is looked for.
         backend: see :class:`~mammo.transforms.MammogramReader`, as for the arguments that follow.
         voi: contrast step.
         frame: frame of a multi-frame object.
@@ -70,6 +73,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         mode: str = ResizeMode.PAD,
         margin_px: int = 8,
         background: str = Background.KEEP,
+        pectoral: str = PectoralMuscle.KEEP,
+        pectoral_key: str = "pectoral_quality",
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
         frame: int | str | None = None,
@@ -86,6 +91,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         self.cropper = CropToBreast(margin_px)
         self.resizer = ResizeMammogram(spatial_size, mode)
         self.background = look_up_option(background, Background)
+        self.pectoral, self.pectoral_key = look_up_option(pectoral, PectoralMuscle), pectoral_key
         self.geometry = RecordGeometryd(self.keys, output_key)
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
@@ -96,6 +102,9 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
             small, found, flipped = find_breast(picture, d.get(self.laterality_key))
             d[self.quality_key] = found.quality.value
             picture.meta.update(pixel_facts(small, found, flipped))
+            if self.pectoral is PectoralMuscle.EXCLUDE:
+                found, muscle = without_pectoral(small, found, d.get("view"))
+                d[self.pectoral_key] = muscle.value
             window = self.cropper.with_margin(_spans(found, picture.shape), picture.shape)
             d[key], d[self.mask_key] = self._cut(picture, found, window, flipped)
             d = self.geometry(d)
