@@ -68,6 +68,7 @@ _WALL_SIDE_PX = 160  # where only the side of the chest wall is asked for
 _ROWS_TAKEN = 2
 _BLOCK_ROWS = 64  # rows of the reduced picture done at a time: they stay in a core's cache
 _LEAST_CONTRAST = 8  # levels of 255 after the square root
+_MOST_NOISE_AREA = 0.9  # of the frame: more is tissue from edge to edge
 _LEAST_STEP = 12  # levels; every real image of the references has 100 and more, noise below 1
 _LEAST_AREA = 0.02  # of the frame
 _FULL_AREA = 0.97  # of the frame
@@ -135,17 +136,17 @@ def segment_reduced(small: np.ndarray, factor: int) -> Segmentation:
     if int(level.max()) - int(level.min()) < _LEAST_CONTRAST:
         return Segmentation(np.zeros_like(level), factor, MaskQuality.EMPTY, None)
     mask, areas = breast_region(level)
-    if not len(areas) or areas[-1] < _LEAST_AREA * level.size or _step(level, mask) < _LEAST_STEP:
+    if not len(areas) or areas[-1] < _LEAST_AREA * level.size or _is_noise(level, mask):
         return Segmentation(np.zeros_like(level), factor, MaskQuality.EMPTY, None)
     walls = _wall_score(level, mask), _wall_score(level[:, ::-1], mask[:, ::-1])
     quality = _quality(mask, areas, walls)
     return Segmentation(mask, factor, quality, _wall(walls) if quality == MaskQuality.OK else None)
 
 
-def _step(level: np.ndarray, mask: np.ndarray) -> float:
-    """Levels by which the breast is brighter than what is around it; the threshold of pure noise separates nothing."""
-    inside, outside = cv2.mean(level, mask)[0], cv2.mean(level, 1 - mask)[0]
-    return inside - outside if (mask == 0).any() else inside
+def _is_noise(level: np.ndarray, mask: np.ndarray) -> bool:
+    """Whether what was found is no brighter than what is around it: the threshold of pure noise separates nothing."""
+    step = cv2.mean(level, mask)[0] - cv2.mean(level, 1 - mask)[0]
+    return bool(step < _LEAST_STEP and mask.mean() < _MOST_NOISE_AREA)
 
 
 def brightness(small: np.ndarray) -> np.ndarray:
