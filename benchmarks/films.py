@@ -54,11 +54,11 @@ def write_film(path: Path, encoding: str = "uncompressed", **options: object) ->
 
 
 def copies(path: Path, folder: Path, count: int) -> list[Path]:
-    """As many files of one picture as asked for, each of other content by its last bytes of pixels."""
+    """As many files of one picture as asked for, each of other content by its preamble, which says nothing."""
     made = []
     content = bytearray(path.read_bytes())
     for number in range(count):
-        content[-8:] = hashlib.sha256(str(number).encode()).digest()[:4] + content[-4:]
+        content[:32] = hashlib.sha256(str(number).encode()).digest()
         made.append(folder / f"{path.stem}_{number}.dcm")
         made[-1].write_bytes(content)
     return made

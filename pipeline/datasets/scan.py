@@ -189,7 +189,7 @@ class _Jobs:
                     done += 1
             except LOST_WORKER as error:
                 # The culprit is among those that were handed out: each of them gets a process of its own.
-                suspects = records[done : done + 3 * self.workers]
+                suspects = records[done : done + 5 * self.workers]
                 logger.warning("a worker was lost (%s); %d images are tried alone", type(error).__name__, len(suspects))
                 for result in self._alone(suspects):
                     yield result
@@ -204,7 +204,7 @@ class _Jobs:
             prefer="processes",
             return_as="generator",
             batch_size=1,
-            pre_dispatch=2 * self.workers,
+            pre_dispatch=4 * self.workers,
             timeout=self.timeout_s,
         )
         return pool(delayed(_prepare_in_process)(self.dataset, self.policy, record) for record in records)
