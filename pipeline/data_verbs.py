@@ -17,7 +17,8 @@ DATASETS = (
     "cbis_ddsm, inbreast, bcdr, csaw_s, csaw_m, cmmd, vindr_mammo, rsna_2022, embed, mini_mias, cdd_cesm, or table "
     "for any folder or CSV"
 )
-CPUS = os.cpu_count() or 1
+# Those that this process may use; a batch system gives few of many.
+CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def add_data_verbs(verbs: Any) -> None:
@@ -35,8 +36,9 @@ def _add_prepare(verbs: Any) -> None:
     prepare = verbs.add_parser(
         "prepare",
         help="list a dataset's mammograms, split them by patient and prepare them once",
-        description="Lists a dataset; with --store it also reads, masks, crops and resizes every image once. Further "
-        "options are those of the dataset: --KEY VALUE, such as --split official or --images subtracted.",
+        description="Give the dataset and its folder first. Lists a dataset; with --store it also reads, masks, crops "
+        "and resizes every image once. Further options are those of the dataset: --KEY VALUE, such as --split official "
+        "or --images subtracted.",
         allow_abbrev=False,
     )
     prepare.add_argument("dataset", nargs="?", help=DATASETS)
@@ -246,6 +248,11 @@ def _deidentify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> 
 
     if arguments.new_key and arguments.key_file is None:
         raise ValueError("--new_key needs --key_file, the file to make")
+    for private in filter(None, (arguments.key_file, arguments.set_aside, arguments.crosswalk)):
+        if private.resolve().is_relative_to(arguments.out.resolve()):
+            raise ValueError(
+                f"{private} names patients or opens the export, and lies in {arguments.out}; put it elsewhere"
+            )
     make = arguments.new_key and not arguments.key_file.exists()
     report = deidentify(
         find_files(arguments.images),

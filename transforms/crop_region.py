@@ -12,8 +12,10 @@ from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import TraceKeys, convert_to_tensor
 
 from .dicom import Backend, MammogramReader, fill_view
+from .errors import ReadFailure, refusing
 from .geometry import RecordGeometryd, to_grid_box
 from .picture import Picture
+from .pixel_facts import pixel_facts
 from .resample import nearest_indices, resample
 from .resize import ResizeMammogram, ResizeMode
 from .segmentation import Segmentation, reduce_rows, reduction, segment_reduced
@@ -188,9 +190,12 @@ class PrepareLesiond(MapTransform, InvertibleTransform):
             fill_view(d, picture.meta)
             # The steps are recorded on a picture of the original size that takes no memory.
             blank = MetaTensor(torch.zeros(1).expand(1, *picture.shape), meta=self.reader.describe(picture))
-            window = self.cropper.window(blank, d.get(self.crop_key))
+            with refusing(picture.meta["filename_or_obj"], ReadFailure.INVALID_CROP, "the crop cannot be cut"):
+                window = self.cropper.window(blank, d.get(self.crop_key))
             factor = reduction(picture.shape)
-            found = segment_reduced(reduce_rows(picture.rows, picture.shape, factor), factor)
+            small = reduce_rows(picture.rows, picture.shape, factor)
+            found = segment_reduced(small, factor)
+            blank.meta.update(pixel_facts(small, found, flipped=False))
             d[self.quality_key] = found.quality.value
             image, mask = self._resized(picture, found, window)
             region = torch.zeros(1).expand(1, window[2] - window[0], window[3] - window[1])

@@ -25,6 +25,9 @@ from .raster import is_nifti, read_nifti, read_raster
 __all__ = ["Backend", "LoadMammogramd", "MammogramReader", "fill_view"]
 
 
+_LONGEST = 20  # times the short side
+
+
 class Backend(StrEnum):
     """Which library decodes DICOM pixels."""
 
@@ -79,11 +82,15 @@ class MammogramReader(ImageReader):
         """Read one file; MONAI's loaders may hand it over as a sequence of one. ``frame=`` overrides the reader's."""
         frame = _checked_frame(kwargs.get("frame"))
         frame = self.frame if frame is None else frame
-        if isinstance(data, (str, PathLike)):
-            return self._read_one(data, frame)
-        if len(data) != 1:
-            raise ValueError(f"{len(data)} files; a mammogram is one file")
-        return self._read_one(data[0], frame)
+        if not isinstance(data, (str, PathLike)):
+            if len(data) != 1:
+                raise ValueError(f"{len(data)} files; a mammogram is one file")
+            data = data[0]
+        picture = self._read_one(data, frame)
+        if max(picture.shape) > _LONGEST * min(picture.shape):
+            message = f"{picture.shape[0]} x {picture.shape[1]} pixels: a strip, not a picture"
+            raise MammogramError(data, ReadFailure.NOT_A_MAMMOGRAM, message)
+        return picture
 
     def get_data(self, img: Picture) -> tuple[np.ndarray, dict[str, Any]]:
         """Return pixels ``(rows, columns)``, float32 in [0, 1], and metadata, as MONAI's loaders expect them."""
@@ -199,6 +206,8 @@ def _checked_frame(frame: Any) -> int | str | None:
 def _frames(header: FileDataset, path: str | PathLike[str], frame: int | str | None) -> Sequence[int]:
     """The frames to decode."""
     count = int(header.get("NumberOfFrames") or 1)
+    if count < 1:
+        raise MammogramError(path, ReadFailure.UNDECODABLE, f"Number of Frames (0028,0008) is {count}")
     if frame is None and count == 1:
         return [0]
     if frame == "max":

@@ -21,6 +21,7 @@ class ReadFailure(StrEnum):
     UNSUPPORTED_PIXEL_FORMAT = "unsupported_pixel_format"
     INVALID_VOI = "invalid_voi"
     INVALID_UID = "invalid_uid"
+    INVALID_CROP = "invalid_crop"
     MULTI_FRAME = "multi_frame"
     TOO_LARGE = "too_large"
     ALL_ZERO = "all_zero"

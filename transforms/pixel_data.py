@@ -115,6 +115,9 @@ def _codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> b
         message = f"the compressed frame declares {components} components, the header one sample a pixel"
         raise MammogramError(path, ReadFailure.UNDECODABLE, message)
     declared = codestream_shape(codestream)
+    if declared is None and header.file_meta.TransferSyntaxUID != RLELossless:
+        # A decoder may find a picture of any size where we find none.
+        raise MammogramError(path, ReadFailure.UNDECODABLE, "the compressed frame does not say its size")
     if declared and declared != (header.Rows, header.Columns):
         message = f"the compressed frame is {declared}, the header says {(header.Rows, header.Columns)}"
         raise MammogramError(path, ReadFailure.UNDECODABLE, message)

@@ -11,6 +11,7 @@ from monai.transforms import InvertibleTransform, MapTransform
 from monai.utils import StrEnum, look_up_option
 
 from .crop import CropToBreast
+from .crop_region import PrepareLesiond
 from .dicom import Backend, MammogramReader, fill_view
 from .geometry import RecordGeometryd
 from .laterality import ChestWallLeft
@@ -53,6 +54,8 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
             of the chain would be MONAI's ``MaskIntensityd``. A picture whose mask is empty is kept as it is.
         pectoral: ``keep``, or ``exclude`` to take the pectoral muscle out of the mask where it is found.
         pectoral_key: where the muscle's quality goes, if it is looked for.
+        crop_key: key of a region in original pixels; an item that has one is prepared by
+            :class:`~mammo.transforms.PrepareLesiond`: cut to the region, neither mirrored nor freed of the muscle.
         backend: see :class:`~mammo.transforms.MammogramReader`, as for the arguments that follow.
         voi: contrast step.
         frame: frame of a multi-frame object.
@@ -75,6 +78,7 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         background: str = Background.KEEP,
         pectoral: str = PectoralMuscle.KEEP,
         pectoral_key: str = "pectoral_quality",
+        crop_key: str = "crop",
         backend: str = Backend.PYDICOM,
         voi: str | int = "auto",
         frame: int | str | None = None,
@@ -93,9 +97,16 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         self.background = look_up_option(background, Background)
         self.pectoral, self.pectoral_key = look_up_option(pectoral, PectoralMuscle), pectoral_key
         self.geometry = RecordGeometryd(self.keys, output_key)
+        self.crop_key = crop_key
+        self.lesion = PrepareLesiond(
+            self.keys, crop_key, mask_key, quality_key, output_key, spatial_size=spatial_size, mode=mode,
+            backend=backend, voi=voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels,
+        )  # fmt: skip
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        if d.get(self.crop_key) is not None:
+            return self._region(d)
         for key in self.key_iterator(d):
             picture = self.reader.read(d[key], frame=d.get("frame"))
             fill_view(d, picture.meta)
@@ -112,8 +123,17 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
 
     def inverse(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)
+        if d.get(self.crop_key) is not None:
+            return self.lesion.inverse(d)
         for key in self.key_iterator(d):
             d[key] = self.side.inverse(self.cropper.inverse(self.resizer.inverse(d[key])))
+        return d
+
+    def _region(self, d: dict[Hashable, Any]) -> dict[Hashable, Any]:
+        d = self.lesion(d)
+        for key in self.key_iterator(d):
+            if self.background is Background.ZERO and d[self.mask_key].any():
+                d[key] = d[key] * d[self.mask_key]
         return d
 
     def _cut(

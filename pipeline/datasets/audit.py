@@ -19,7 +19,7 @@ from tqdm import tqdm
 from ...transforms.errors import MammogramError
 from .audit_report import AuditFinding, AuditReport, Shared, Unread
 from .perceptual_hash import THRESHOLD, check_threshold, hash_file, near_duplicates
-from .records import Datalist, all_records, check_datalist
+from .records import Datalist, all_records, check_datalist, declared_patients
 from .remote import is_url, local_copy
 from .schema import SECTIONS, Record
 from .splits import PatientKey, patient_key
@@ -98,7 +98,7 @@ def audit(
     else:
         pictures = []
     findings += [*_same(Shared.FILE, places, files), *pictures]
-    covered = _covered(datalist, places, findings)
+    covered = _covered(datalist, findings)
     report.findings = [replace(found, declared=found.leak and covered.issuperset(found.patients)) for found in findings]
     return report
 
@@ -222,11 +222,10 @@ def _same_pictures(
     ]
 
 
-def _covered(datalist: Datalist, places: Sequence[_Place], findings: Sequence[AuditFinding]) -> set[str]:
+def _covered(datalist: Datalist, findings: Sequence[AuditFinding]) -> set[str]:
     """The patients, ``dataset/patient_id``, that the datalist's declared leak covers."""
     if not datalist.get("known_leak"):
         return set()
-    named = datalist.get("known_leak_patients")
-    if named is None:
+    if datalist.get("known_leak_patients") is None:
         return {patient for found in findings if found.kind == Shared.PATIENT for patient in found.patients}
-    return {"/".join(place.patient) for place in places if place.record["patient_id"] in named}
+    return {"/".join(key) for key in declared_patients(datalist)}

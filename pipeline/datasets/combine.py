@@ -9,7 +9,7 @@ from itertools import count
 from pathlib import Path
 from typing import Any, cast
 
-from .records import all_records, check_datalist, check_leaks
+from .records import all_records, check_datalist, check_leaks, declared_patients
 from .schema import SECTIONS, Datalist, Record, SchemaError
 
 __all__ = ["combine"]
@@ -86,8 +86,10 @@ class _Merged:
         try:
             check_leaks(combined)
         except ValueError as error:
-            declared = combined.get("known_leak_patients", [])
-            leaking = [key for key, found in self._lists.items() if len(found) > 1 and key[1] not in declared]
+            declared = declared_patients(combined)
+            leaking = [key for key, found in self._lists.items() if len(found) > 1 and key not in declared]
+            if not leaking:
+                raise
             patient, found = leaking[0][1], self._lists[leaking[0]]
             places = ", ".join(f"{section} of {title}" for section, title in found.items())
             raise ValueError(f"{error}; patient {patient} is in {places}") from error
@@ -171,6 +173,13 @@ def _common_root(datalists: Sequence[Datalist]) -> str | None:
     return None if common == os.path.dirname(common) else common
 
 
+def _sections(datalist: Datalist) -> dict[tuple[str, str], set[str]]:
+    found: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for section, record in all_records(datalist):
+        found[record["dataset"], record["patient_id"]].add(section)
+    return found
+
+
 def _declared_leaks(datalists: Sequence[Datalist]) -> dict[str, Any]:
     """Names of the leaks that lists declare, and whose they are; a list that names nobody means its own."""
     names: dict[str, None] = {}
@@ -178,6 +187,8 @@ def _declared_leaks(datalists: Sequence[Datalist]) -> dict[str, Any]:
     for datalist in datalists:
         if datalist.get("known_leak"):
             names |= dict.fromkeys(datalist["known_leak"].split(" + "))
-            named = datalist.get("known_leak_patients")
-            patients.update(check_leaks(datalist) if named is None else named)
+            leaking = declared_patients(datalist)
+            if datalist.get("known_leak_patients") is None:
+                leaking = {key for key, sections in _sections(datalist).items() if len(sections) > 1}
+            patients.update(f"{data}/{patient}" for data, patient in leaking)
     return {"known_leak": " + ".join(names), "known_leak_patients": sorted(patients)} if names else {}

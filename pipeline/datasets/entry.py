@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from enum import Enum
@@ -126,10 +127,12 @@ def _pack(array: np.ndarray) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _unpack(array: np.ndarray, how: Mapping[str, Any]) -> np.ndarray:
+    count = math.prod(how["shape"])
+    if array.size != (-(-count // 8) if how["as"] == "bits" else count):
+        raise DamagedEntryError(f"{array.size} elements do not make a tensor of shape {how['shape']}")
     if how["as"] == "raw":
         return array.reshape(how["shape"])
     if how["as"] == "bits":
-        count = int(np.prod(how["shape"]))
         return np.unpackbits(array, count=count).astype(np.float32).reshape(how["shape"])
     image = array.astype(np.float32)
     return np.divide(image, np.float32(_LEVELS), out=image).reshape(how["shape"])

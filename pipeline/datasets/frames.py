@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 
 from ...transforms.dicom_file import open_dicom
-from ...transforms.errors import MammogramError, ReadFailure
+from ...transforms.errors import MammogramError, ReadFailure, refusing
 from ...transforms.header import describe_header
 from .schema import Record
 
@@ -22,7 +22,8 @@ def count_frames(path: str) -> int:
         MammogramError: if the file is missing, or is DICOM and broken.
     """
     try:
-        return int(describe_header(open_dicom(path, _MAX_PIXELS), path)["frames"])
+        with refusing(path, ReadFailure.UNDECODABLE, "the header cannot be read"):
+            return int(describe_header(open_dicom(path, _MAX_PIXELS), path)["frames"])
     except MammogramError as error:
         if error.reason == ReadFailure.NOT_AN_IMAGE:
             return 1

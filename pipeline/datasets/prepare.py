@@ -98,6 +98,7 @@ def prepare_images(datalist: Datalist, store: str | Path, how: Preparation, out:
         how: sizes, gate and workers.
         out: the datalist's file, beside which the quarantine is written.
     """
+    store = Path(store).absolute()  # workers of a cluster have folders of their own
     swept = sweep(store) if Path(store).is_dir() else 0
     if swept:
         logger.info("%d unfinished files of a killed run deleted", swept)

@@ -25,6 +25,7 @@ __all__ = [
     "check_datalist",
     "check_leaks",
     "datalist_sha256",
+    "declared_patients",
     "load_datalist",
     "save_datalist",
 ]
@@ -149,9 +150,7 @@ def check_leaks(datalist: Datalist) -> dict[str, list[str]]:
     # Two datasets may call different women alike.
     names = {(data, patient): patient if ids[patient] == 1 else f"{data}/{patient}" for data, patient in found_in}
     leaks = {names[key]: listed for key, listed in found_in.items()}
-    known = datalist.get("known_leak_patients")
-    declared = {name for (_, patient), name in names.items() if known is None or patient in known}
-    declared = declared if datalist.get("known_leak") else set()
+    declared = {name for key, name in names.items() if key in declared_patients(datalist)}
     undeclared = [f"{name} ({', '.join(listed)})" for name, listed in leaks.items() if name not in declared]
     if undeclared:
         shown = ", ".join(undeclared[:20]) + (f" and {len(undeclared) - 20} more" if len(undeclared) > 20 else "")
@@ -160,6 +159,26 @@ def check_leaks(datalist: Datalist) -> dict[str, list[str]]:
             "split it by patient, or declare the leak with 'known_leak' (and 'known_leak_patients')"
         )
     return leaks
+
+
+def declared_patients(datalist: Datalist) -> set[tuple[str, str]]:
+    """Dataset and id of the patients that a datalist declares to be in several sections.
+
+    ``known_leak_patients`` holds ids, or ``dataset/id`` where several datasets use one id; without it the declared leak
+    covers everybody.
+    """
+    if not datalist.get("known_leak"):
+        return set()
+    everybody = {(record["dataset"], record["patient_id"]) for _, record in all_records(datalist)}
+    named = datalist.get("known_leak_patients")
+    if named is None:
+        return everybody
+    uses = Counter(patient for _, patient in everybody)
+    return {
+        (data, patient)
+        for data, patient in everybody
+        if f"{data}/{patient}" in named or (patient in named and uses[patient] == 1)
+    }
 
 
 def _portable(datalist: Datalist) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import concurrent.futures
 import csv
 import io
 import logging
@@ -44,7 +45,8 @@ class Judged(NamedTuple):
 Result = Judged | MammogramError
 """What became of an image, or why it cannot be read."""
 
-TOO_LONG = (TimeoutError, multiprocessing.TimeoutError)  # joblib raises the second, which is no kind of the first
+# Three classes: joblib raises the second; the third is no kind of the first before Python 3.11.
+TOO_LONG = (TimeoutError, multiprocessing.TimeoutError, concurrent.futures.TimeoutError)
 LOST_WORKER = (BrokenProcessPool, *TOO_LONG)
 
 

@@ -7,6 +7,7 @@ import hashlib
 import json
 import logging
 import os
+import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext
 from copy import deepcopy
@@ -264,14 +265,18 @@ def _identity(name: str, value: Any, identify: Callable[[str], Any]) -> Any:
 
 
 def _file_identity(path: str) -> list[Any]:
-    """Place, size and time of change."""
+    """Place, size and times of change: that of the content can be set, that of the file's entry cannot."""
     if is_url(path):
         return remote_identity(path)
     try:
         status = os.stat(path)
     except FileNotFoundError:
         raise MammogramError(path, ReadFailure.MISSING, "the file does not exist; check the dataset's root") from None
-    return [os.path.abspath(path), status.st_size, status.st_mtime_ns]
+    except (OSError, ValueError) as error:  # a name too long, of a folder that is a file, with a zero byte
+        raise MammogramError(path, ReadFailure.MISSING, f"the file cannot be looked at: {error}") from error
+    if not stat.S_ISREG(status.st_mode):
+        raise MammogramError(path, ReadFailure.MISSING, "not a file")
+    return [os.path.abspath(path), status.st_size, status.st_mtime_ns, status.st_ctime_ns]
 
 
 def _content(path: str) -> str:

@@ -12,7 +12,7 @@ from tqdm import tqdm
 
 from ...transforms.dicom import MammogramReader
 from ...transforms.dicom_file import open_dicom
-from ...transforms.errors import MammogramError, ReadFailure
+from ...transforms.errors import MammogramError, ReadFailure, refusing
 from ...transforms.header import describe_header
 from ...transforms.pixel_facts import find_breast, pixel_facts
 from .gate import GatePolicy, Verdict, gate_policy, judge, unreadable
@@ -39,7 +39,9 @@ def read_facts(record: Mapping[str, Any], reader: MammogramReader | None = None)
 
 
 def looks_burned_in(path: Path) -> bool:
-    """Whether text other than one side marker seems to be in the pixels; of several frames the first is looked at.
+    """Whether anything like text seems to be in the pixels, a side marker too: one line of a name is as large.
+
+    Of several frames the first is looked at.
 
     Raises:
         MammogramError: if the file is not one usable picture.
@@ -50,7 +52,7 @@ def looks_burned_in(path: Path) -> bool:
         if error.reason != ReadFailure.MULTI_FRAME:
             raise
         facts = read_facts({"image": str(path), "frame": 0})
-    return facts["burned_in_px"] > 1
+    return bool(facts["burned_in_px"])
 
 
 def gate_files(
@@ -118,6 +120,10 @@ def _judge_record(record: Mapping[str, Any], policy: GatePolicy, reader: Mammogr
         if error.reason != ReadFailure.MULTI_FRAME:
             return unreadable(error), None
         # No frame was chosen, so none was read; the header tells more of why there are several.
-        facts = describe_header(open_dicom(error.path, reader.max_pixels), error.path)
+        try:
+            with refusing(error.path, ReadFailure.UNDECODABLE, "the header cannot be read"):
+                facts = describe_header(open_dicom(error.path, reader.max_pixels), error.path)
+        except MammogramError as broken:
+            return unreadable(broken), None
         return judge(facts, policy)._replace(outcome=Outcome.REFUSE), facts["manufacturer"]
     return judge(facts, policy), facts["manufacturer"]

@@ -14,6 +14,7 @@ from mammo.transforms import (
     BreastMaskd,
     ChestWallLeftd,
     LoadMammogramd,
+    MammogramError,
     PrepareMammogramd,
     RecordGeometryd,
     ResizeMammogramd,
@@ -149,7 +150,8 @@ def test_result_equals_the_chain_to_the_last_bit(
         assert torch.equal(one[key], many[key]), key
     for key in ("image", "mask"):
         assert torch.equal(one[key].affine, many[key].affine)
-        assert one[key].meta.keys() == many[key].meta.keys()
+        told = {"mask_quality", "breast_share", "wall", "burned_in_px", "burned_in_share"}
+        assert one[key].meta.keys() == many[key].meta.keys() | told
 
 
 def test_large_picture_equals_the_chain_to_the_last_bit(film: Callable[..., Path]) -> None:
@@ -227,3 +229,20 @@ def test_transform_can_be_pickled() -> None:
 def test_one_key_only() -> None:
     with pytest.raises(ValueError, match="expected one image"):
         PrepareLesiond(keys=("a", "b"))
+
+
+@pytest.mark.parametrize("options", [{}, {"spatial_size": (48, 64), "mode": "stretch"}])
+def test_the_one_step_of_the_bundles_cuts_a_record_s_crop(film, options):
+    path = film()
+    item = {"image": path, "crop": [40.0, 20.0, 90.0, 70.0]}
+    whole, cut = PrepareMammogramd(**options)({"image": path}), PrepareMammogramd(**options)(dict(item))
+    expected = PrepareLesiond(**options)(dict(item))
+    assert torch.equal(cut["image"], expected["image"])
+    assert torch.equal(cut["to_original"], expected["to_original"])
+    assert not torch.equal(cut["image"], whole["image"])
+
+
+def test_a_crop_beside_its_image_is_a_typed_error_that_names_the_file(film):
+    with pytest.raises(MammogramError, match="beside the image") as error:
+        PrepareMammogramd()({"image": film(), "crop": [9000.0, 0.0, 9100.0, 90.0]})
+    assert error.value.reason == "invalid_crop"

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from io import BytesIO
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -12,8 +13,9 @@ from hypothesis import strategies as st
 from mammo.transforms import LoadMammogramd, MammogramError, MammogramReader
 from pydicom import dcmread
 from pydicom.dataset import Dataset
+from pydicom.encaps import encapsulate
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, RLELossless
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
 
 WriteDicom = Callable[..., Path]
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 60
@@ -140,3 +142,29 @@ def test_any_change_of_a_file_gives_an_image_or_a_typed_error(
 @pytest.fixture
 def whole_file(write_dicom: WriteDicom) -> bytes:
     return write_dicom(RAMP, WindowCenter=[900, 1000], WindowWidth=[800, 2000], VOILUTFunction="SIGMOID").read_bytes()
+
+
+@pytest.mark.parametrize("shape", [(700, 1), (5, 3000)])
+def test_a_strip_of_pixels_is_no_picture(write_dicom: WriteDicom, shape: tuple[int, int]) -> None:
+    pixels = np.arange(shape[0] * shape[1], dtype=np.uint16).reshape(shape) % 4000
+    assert reason_of(write_dicom(pixels)) == "not_a_mammogram"
+
+
+def test_a_jpeg_whose_size_cannot_be_found_is_not_decoded(write_dicom: WriteDicom) -> None:
+    frame = cv2.imencode(".jpg", np.tile(RAMP, (8, 8)).astype(np.uint8))[1].tobytes()
+    path = write_dicom(np.tile(RAMP, (8, 8)).astype(np.uint8))
+    dataset = dcmread(path)
+    at = frame.index(b"\xff\xc0")
+    for content, expected in ((frame, None), (frame[:at] + b"\0" + frame[at:], "undecodable")):
+        dataset.PixelData = encapsulate([content])
+        dataset["PixelData"].is_undefined_length = True
+        dataset.file_meta.TransferSyntaxUID = JPEGBaseline8Bit
+        dataset.save_as(path)
+        if expected is None:
+            assert MammogramReader().read(path).shape == (64, 64)
+        else:
+            assert reason_of(path) == expected
+
+
+def test_a_negative_number_of_frames_is_refused(write_dicom: WriteDicom) -> None:
+    assert reason_of(write_dicom(RAMP, NumberOfFrames=-1), frame="max") == "undecodable"

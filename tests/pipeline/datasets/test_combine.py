@@ -99,7 +99,7 @@ def test_declared_leak_is_kept_and_covers_nobody_else(mammograms, lesions, recor
     lesions |= {"known_leak": "cbis-official", "known_leak_patients": ["P2"]}
     lesions["test"] += [lesions["training"].pop()]
     mix = combine([mammograms, lesions], name="mix")
-    assert (mix["known_leak"], mix["known_leak_patients"]) == ("cbis-official", ["P2"])
+    assert (mix["known_leak"], mix["known_leak_patients"]) == ("cbis-official", ["tiny/P2"])
     assert check_leaks(mix) == {"P2": ["training", "test"]}
     lesions["training"] += [record("P3", "z", image="/data/cbis/z.dcm")]
     with pytest.raises(ValueError, match=r"P3 \(training, test\).*patient P3 is in test of films, training of lesions"):
@@ -109,17 +109,28 @@ def test_declared_leak_is_kept_and_covers_nobody_else(mammograms, lesions, recor
 def test_leak_declared_without_names_means_that_lists_own_patients(mammograms, lesions, record):
     mammograms["test"] += [record("P1", "d", image="/data/cbis/d.dcm")]
     mammograms["known_leak"] = "by-design"
-    assert combine([mammograms], name="mix")["known_leak_patients"] == ["P1"]
+    assert combine([mammograms], name="mix")["known_leak_patients"] == ["tiny/P1"]
     lesions["test"] += [lesions["training"].pop()]
     with pytest.raises(ValueError, match="P2"):
         combine([mammograms, lesions], name="mix")
+
+
+def test_a_declared_patient_of_one_dataset_does_not_excuse_a_namesake_of_another(record):
+    declaring = {"name": "a", "known_leak": "x", "known_leak_patients": ["7"]} | {
+        name: [record("7", f"a-{name}") | {"dataset": "first"}] for name in ("training", "test")
+    }
+    leaking = {"name": "b"} | {
+        name: [record("7", f"b-{name}") | {"dataset": "second"}] for name in ("training", "test")
+    }
+    with pytest.raises(ValueError, match="second/7"):
+        combine([declaring, leaking], name="both")
 
 
 def test_leaks_of_two_lists_are_both_named(mammograms, lesions):
     mammograms |= {"known_leak": "one", "known_leak_patients": ["P1"]}
     lesions |= {"known_leak": "two", "known_leak_patients": ["P2", "P1"]}
     mix = combine([mammograms, lesions], name="mix")
-    assert (mix["known_leak"], mix["known_leak_patients"]) == ("one + two", ["P1", "P2"])
+    assert (mix["known_leak"], mix["known_leak_patients"]) == ("one + two", ["tiny/P1", "tiny/P2"])
 
 
 def test_licences_are_joined_once_each_and_reach_the_records(mammograms, lesions, record):

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mammo.pipeline.datasets import PreparedDataset, scan, store
+from mammo.pipeline.datasets import PreparedDataset, entry, scan, store
 from mammo.pipeline.gate import gate_policy
 from mammo.transforms import (
     BreastMaskd,
@@ -441,3 +441,14 @@ def test_workers_of_a_loader_share_the_folder(records, cache):
     assert sorted(float(image.mean()) for batch in loader for image in batch["image"]) == [0, 1, 2, 3]
     list(dataset)
     assert dataset.reused == 4
+
+
+def test_an_entry_that_claims_more_than_it_holds_is_damaged_before_anything_is_allocated(records, cache):
+    item = {"image": torch.zeros(1, 4, 4), "mask": torch.ones(1, 4, 4)}
+    content = entry.encode(item, {}).replace(b"[1, 4, 4]", b"[9, 9, 9]")
+    cache.mkdir()
+    (cache / "x").write_bytes(content)
+    with pytest.raises(entry.DamagedEntryError):
+        entry.read_entry(cache / "x")
+    with pytest.raises(entry.DamagedEntryError, match="do not make a tensor"):
+        entry._unpack(np.zeros(4, np.uint8), {"shape": [1, 20000, 20000], "as": "bits"})
