@@ -117,10 +117,12 @@ def test_leak_declared_without_names_means_that_lists_own_patients(mammograms, l
 
 def test_a_declared_patient_of_one_dataset_does_not_excuse_a_namesake_of_another(record):
     declaring = {"name": "a", "known_leak": "x", "known_leak_patients": ["7"]} | {
-        name: [record("7", f"a-{name}") | {"dataset": "first"}] for name in ("training", "test")
+        name: [record("7", f"a-{name}") | {"dataset": "first", "image": f"/a-{name}.dcm"}]
+        for name in ("training", "test")
     }
     leaking = {"name": "b"} | {
-        name: [record("7", f"b-{name}") | {"dataset": "second"}] for name in ("training", "test")
+        name: [record("7", f"b-{name}") | {"dataset": "second", "image": f"/b-{name}.dcm"}]
+        for name in ("training", "test")
     }
     with pytest.raises(ValueError, match="second/7"):
         combine([declaring, leaking], name="both")
