@@ -15,7 +15,7 @@ logger = logging.getLogger(__name__)
 
 DATASETS = (
     "cbis_ddsm, inbreast, bcdr, csaw_s, csaw_m, cmmd, vindr_mammo, rsna_2022, embed, mini_mias, cdd_cesm, or table "
-    "for any folder or CSV"
+    "for any folder or CSV; datalist for a list that is there already"
 )
 # Those that this process may use; a batch system gives few of many.
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
@@ -42,7 +42,7 @@ def _add_prepare(verbs: Any) -> None:
         allow_abbrev=False,
     )
     prepare.add_argument("dataset", nargs="?", help=DATASETS)
-    prepare.add_argument("root", type=Path, nargs="?", help="folder of the dataset as downloaded")
+    prepare.add_argument("root", type=Path, nargs="?", help="folder of the dataset as downloaded, or the list")
     prepare.add_argument("--out", type=Path, help="datalist to write; ROOT/datalist.json by default")
     prepare.add_argument("--seed", type=int, default=0)
     prepare.add_argument("--store", type=Path, help="folder of prepared images: the cache_dir of later runs")
@@ -66,9 +66,12 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
         return
     if arguments.dataset is None or arguments.root is None:
         raise ValueError("mammo prepare takes a dataset and its folder, or --show STORE")
-    out = arguments.out or arguments.root / "datalist.json"
-    options = {name: _mapping(value) if name == "columns" else value for name, value in overrides.items()}
-    datalist = prepare_dataset(arguments.dataset, arguments.root, out, seed=arguments.seed, **options)
+    if arguments.dataset == "datalist":
+        out, datalist = arguments.root, _listed(arguments, overrides)
+    else:
+        out = arguments.out or arguments.root / "datalist.json"
+        options = {name: _mapping(value) if name == "columns" else value for name, value in overrides.items()}
+        datalist = prepare_dataset(arguments.dataset, arguments.root, out, seed=arguments.seed, **options)
     if arguments.store is not None:
         how = Preparation(
             image_size=tuple(arguments.image_size),
@@ -81,6 +84,17 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
             force_recompute=arguments.force_recompute,
         )
         prepare_images(datalist, arguments.store, how, out)
+
+
+def _listed(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
+    """The datalist that ``mammo prepare datalist LIST`` names."""
+    from .datasets import load_datalist, summarise
+
+    if arguments.store is None or overrides:
+        raise ValueError("mammo prepare datalist LIST takes --store and no option of a dataset")
+    datalist = load_datalist(arguments.root)
+    print(summarise(datalist))
+    return datalist
 
 
 def _show(store: Path) -> None:

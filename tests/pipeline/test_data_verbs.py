@@ -8,9 +8,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 from mammo.pipeline.cli import main
-from mammo.pipeline.datasets import load_datalist
+from mammo.pipeline.datasets import PreparedDataset, load_datalist
 from mammo.pipeline.datasets.show import entries
+from mammo.transforms import PrepareMammogramd
 
 PATIENTS = 10
 
@@ -104,6 +106,19 @@ def test_random_crops_and_combine_make_a_list_of_both(listed, tmp_path, capsys):
     assert sum(len(combined[name]) for name in ("training", "validation", "test")) == 3 * PATIENTS
     assert main(["crops", str(listed), "--out", str(crops), "--side_share", "0.5"]) == 1
     assert "--side_share is no option of lesions crops" in capsys.readouterr().err
+
+
+def test_a_list_of_crops_is_prepared_and_its_crops_are_not_the_whole_picture(listed, tmp_path, capsys):
+    crops, store = tmp_path / "crops.json", tmp_path / "store"
+    arguments = ["--kind", "random", "--per_image", "1", "--side_px", "32", "--workers", "1"]
+    assert main(["crops", str(listed), "--out", str(crops), *arguments]) == 0
+    assert main(["prepare", "datalist", str(crops), "--store", str(store), "--workers", "1"]) == 0
+    step = [PrepareMammogramd(keys="image")]
+    cut, whole = (PreparedDataset(load_datalist(path)["training"], step, store) for path in (crops, listed))
+    assert not torch.equal(cut[0]["image"], whole[0]["image"])
+    assert (cut.computed, cut.reused, whole.computed) == (0, 1, 1)
+    assert main(["prepare", "datalist", str(crops)]) == 1
+    assert "takes --store" in capsys.readouterr().err
 
 
 def test_audit_passes_a_clean_list_and_fails_one_with_a_copied_picture(listed, tmp_path, capsys):
