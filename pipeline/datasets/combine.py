@@ -173,13 +173,6 @@ def _common_root(datalists: Sequence[Datalist]) -> str | None:
     return None if common == os.path.dirname(common) else common
 
 
-def _sections(datalist: Datalist) -> dict[tuple[str, str], set[str]]:
-    found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for section, record in all_records(datalist):
-        found[record["dataset"], record["patient_id"]].add(section)
-    return found
-
-
 def _declared_leaks(datalists: Sequence[Datalist]) -> dict[str, Any]:
     """Names of the leaks that lists declare, and whose they are; a list that names nobody means its own."""
     names: dict[str, None] = {}
@@ -187,8 +180,8 @@ def _declared_leaks(datalists: Sequence[Datalist]) -> dict[str, Any]:
     for datalist in datalists:
         if datalist.get("known_leak"):
             names |= dict.fromkeys(datalist["known_leak"].split(" + "))
-            leaking = declared_patients(datalist)
-            if datalist.get("known_leak_patients") is None:
-                leaking = {key for key, sections in _sections(datalist).items() if len(sections) > 1}
-            patients.update(f"{data}/{patient}" for data, patient in leaking)
+            keys = {(record["dataset"], record["patient_id"]) for _, record in all_records(datalist)}
+            named = datalist.get("known_leak_patients")
+            meant = {key for key in keys if named and (key[1] in named or "/".join(key) in named)}
+            patients.update("/".join(key) for key in (declared_patients(datalist) if named is None else meant))
     return {"known_leak": " + ".join(names), "known_leak_patients": sorted(patients)} if names else {}

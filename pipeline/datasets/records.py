@@ -7,7 +7,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, cast
@@ -150,7 +150,8 @@ def check_leaks(datalist: Datalist) -> dict[str, list[str]]:
     # Two datasets may call different women alike.
     names = {(data, patient): patient if ids[patient] == 1 else f"{data}/{patient}" for data, patient in found_in}
     leaks = {names[key]: listed for key, listed in found_in.items()}
-    declared = {name for key, name in names.items() if key in declared_patients(datalist)}
+    known = declared_patients(datalist)
+    declared = {name for key, name in names.items() if key in known}
     undeclared = [f"{name} ({', '.join(listed)})" for name, listed in leaks.items() if name not in declared]
     if undeclared:
         shown = ", ".join(undeclared[:20]) + (f" and {len(undeclared) - 20} more" if len(undeclared) > 20 else "")
@@ -162,21 +163,24 @@ def check_leaks(datalist: Datalist) -> dict[str, list[str]]:
 
 
 def declared_patients(datalist: Datalist) -> set[tuple[str, str]]:
-    """Dataset and id of the patients that a datalist declares to be in several sections.
+    """Dataset and id of the patients that are in several sections of a datalist, and that it declares to be.
 
-    ``known_leak_patients`` holds ids, or ``dataset/id`` where several datasets use one id; without it the declared leak
-    covers everybody.
+    ``known_leak_patients`` holds ids, or ``dataset/id`` where patients of one id leak in several datasets; without it
+    the declared leak covers them all.
     """
     if not datalist.get("known_leak"):
         return set()
-    everybody = {(record["dataset"], record["patient_id"]) for _, record in all_records(datalist)}
+    sections: dict[tuple[str, str], set[str]] = defaultdict(set)
+    for section, record in all_records(datalist):
+        sections[record["dataset"], record["patient_id"]].add(section)
+    leaking = {key for key, found in sections.items() if len(found) > 1}
     named = datalist.get("known_leak_patients")
     if named is None:
-        return everybody
-    uses = Counter(patient for _, patient in everybody)
+        return leaking
+    uses = Counter(patient for _, patient in leaking)
     return {
         (data, patient)
-        for data, patient in everybody
+        for data, patient in leaking
         if f"{data}/{patient}" in named or (patient in named and uses[patient] == 1)
     }
 

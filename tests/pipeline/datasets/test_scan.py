@@ -58,6 +58,8 @@ def test_a_dask_cluster_makes_the_same_store(records, tmp_path):
 @pytest.mark.parametrize(("harm", "reason"), [("crash", "crashed"), ("hang", "timed_out")])
 @pytest.mark.filterwarnings("ignore:A worker stopped")
 @pytest.mark.filterwarnings("ignore:resource_tracker")
+# Loky's own thread stumbles over a pool that is killed; the work goes on without it.
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_a_file_that_kills_or_stops_its_process_is_set_aside_and_the_others_are_prepared(
     harm, reason, records, tmp_path
 ):
