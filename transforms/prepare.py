@@ -12,14 +12,13 @@ from monai.utils import StrEnum, look_up_option
 
 from .crop import CropToBreast
 from .crop_region import PrepareLesiond
-from .dicom import Backend, MammogramReader, fill_view
-from .geometry import RecordGeometryd
+from .dicom import Backend, fill_view
 from .laterality import ChestWallLeft
 from .pectoral import PectoralMuscle, without_pectoral
 from .picture import Picture
 from .pixel_facts import find_breast, pixel_facts
 from .resample import nearest_indices, resample
-from .resize import ResizeMammogram, ResizeMode
+from .resize import ResizeMode
 from .segmentation import Segmentation
 
 __all__ = ["Background", "PrepareMammogramd"]
@@ -87,21 +86,17 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         allow_missing_keys: bool = False,
     ) -> None:
         super().__init__(keys, allow_missing_keys)
-        if len(self.keys) != 1:
-            raise ValueError(f"keys={self.keys}; expected one image, since there is one mask_key")
-        self.mask_key, self.quality_key, self.laterality_key = mask_key, quality_key, laterality_key
-        self.reader = MammogramReader(backend, voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels)
-        self.side = ChestWallLeft()
-        self.cropper = CropToBreast(margin_px)
-        self.resizer = ResizeMammogram(spatial_size, mode)
-        self.background = look_up_option(background, Background)
-        self.pectoral, self.pectoral_key = look_up_option(pectoral, PectoralMuscle), pectoral_key
-        self.geometry = RecordGeometryd(self.keys, output_key)
-        self.crop_key = crop_key
         self.lesion = PrepareLesiond(
             self.keys, crop_key, mask_key, quality_key, output_key, spatial_size=spatial_size, mode=mode,
             backend=backend, voi=voi, frame=frame, bits_stored=bits_stored, max_pixels=max_pixels,
         )  # fmt: skip
+        self.reader, self.resizer, self.geometry = self.lesion.reader, self.lesion.resizer, self.lesion.geometry
+        self.mask_key, self.quality_key, self.laterality_key = mask_key, quality_key, laterality_key
+        self.side = ChestWallLeft()
+        self.cropper = CropToBreast(margin_px)
+        self.background = look_up_option(background, Background)
+        self.pectoral, self.pectoral_key = look_up_option(pectoral, PectoralMuscle), pectoral_key
+        self.crop_key = crop_key
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         d = dict(data)

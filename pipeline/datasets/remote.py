@@ -10,7 +10,7 @@ from typing import Any
 
 import fsspec
 
-from ...transforms.errors import MammogramError, ReadFailure
+from ...transforms.errors import MammogramError, ReadFailure, refusing
 
 __all__ = ["is_url", "local_copy", "remote_identity"]
 
@@ -28,11 +28,9 @@ def remote_identity(url: str) -> list[Any]:
     Raises:
         MammogramError: ``missing``, also where the file system cannot be reached or needs another package.
     """
-    try:
+    with refusing(url, ReadFailure.MISSING, "cannot be reached"):
         system, path = fsspec.core.url_to_fs(url)
         info = system.info(path)
-    except Exception as error:  # each file system raises errors of its own
-        raise MammogramError(url, ReadFailure.MISSING, f"cannot be reached: {type(error).__name__}: {error}") from error
     version = next((info[name] for name in ("ETag", "md5Hash", "mtime", "LastModified", "created") if name in info), "")
     return [url, info.get("size"), str(version)]
 
@@ -46,15 +44,14 @@ def local_copy(url: str) -> Iterator[str]:
     """
     with tempfile.TemporaryDirectory(prefix="mammo-") as folder:
         path = os.path.join(folder, os.path.basename(url.split("?")[0]) or "image")
-        try:
-            with fsspec.open(url, "rb") as source, open(path, "wb") as copy:
-                while block := source.read(1 << 20):
-                    copy.write(block)
-                    if copy.tell() > _MOST_BYTES:
-                        raise MammogramError(url, ReadFailure.TOO_LARGE, f"more than {_MOST_BYTES} bytes")
-        except MammogramError:
-            raise
-        except Exception as error:  # each file system raises errors of its own
-            message = f"cannot be fetched: {type(error).__name__}: {error}"
-            raise MammogramError(url, ReadFailure.MISSING, message) from error
+        with refusing(url, ReadFailure.MISSING, "cannot be fetched"):
+            _fetch(url, path)
         yield path
+
+
+def _fetch(url: str, path: str) -> None:
+    with fsspec.open(url, "rb") as source, open(path, "wb") as copy:
+        while block := source.read(1 << 20):
+            copy.write(block)
+            if copy.tell() > _MOST_BYTES:
+                raise MammogramError(url, ReadFailure.TOO_LARGE, f"more than {_MOST_BYTES} bytes")

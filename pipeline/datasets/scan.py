@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import concurrent.futures
 import csv
 import io
 import logging
-import multiprocessing
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Any, NamedTuple, TypedDict
@@ -18,19 +16,16 @@ from typing import Any, NamedTuple, TypedDict
 import cv2
 import torch
 from joblib import Parallel, delayed
-from joblib.externals.loky import ProcessPoolExecutor
 from tqdm import tqdm
 
 from ...transforms.errors import MammogramError, ReadFailure
 from ..files import write_atomically
 from ..gate import GatePolicy, GateSummary, Outcome, Verdict, gate_policy, judge
+from ..isolated import Lost, call_isolated, pack
 from .schema import Record
 from .store import PreparedDataset
 
 __all__ = ["Quarantined", "ScanResult", "save_quarantine", "scan"]
-
-
-logger = logging.getLogger(__name__)
 
 
 class Judged(NamedTuple):
@@ -44,10 +39,6 @@ class Judged(NamedTuple):
 
 Result = Judged | MammogramError
 """What became of an image, or why it cannot be read."""
-
-# Three classes: joblib raises the second; the third is no kind of the first before Python 3.11.
-TOO_LONG = (TimeoutError, multiprocessing.TimeoutError, concurrent.futures.TimeoutError)
-LOST_WORKER = (BrokenProcessPool, *TOO_LONG)
 
 
 class Quarantined(TypedDict):
@@ -108,9 +99,10 @@ def scan(
 ) -> ScanResult:
     """Prepare all records into ``cache_dir`` and sort out the images that cannot be used.
 
-    Interrupted, it leaves whole entries only, and goes on from there when started again. The work is done by
-    joblib: in threads, which start at once, or in processes, which use the cores better and survive a codec that
-    crashes; ``joblib.parallel_config(backend="dask")`` around the call takes it to a cluster.
+    Interrupted, it leaves whole entries only, and goes on from there when started again. The work is done by joblib's
+    threads; ``joblib.parallel_config(backend="dask")`` around the call takes it to a cluster. A process to each
+    thread uses the cores better: then a file that kills or holds up the process which reads it is set aside, and
+    remembered in ``cache_dir``, so that scans and datasets without processes leave it alone.
 
     Args:
         records: of a datalist.
@@ -120,7 +112,7 @@ def scan(
         policy: of the input gate: what it refuses is prepared, but set aside.
         force_recompute: prepare also what the folder holds already.
         progress: show a progress bar.
-        processes: work in processes instead of threads.
+        processes: give each thread a process for the work.
         timeout_s: seconds that one image may take in a process; None for any time.
 
     Raises:
@@ -129,19 +121,25 @@ def scan(
     dataset = PreparedDataset(records, transform, cache_dir, force_recompute=force_recompute)
     dataset.set_data([])  # what goes to other processes need not hold all records
     chosen = gate_policy(policy) if isinstance(policy, str) else policy
-    jobs = _Jobs(dataset, chosen, max(1, workers), processes, timeout_s)
+    work: Callable[[Record], Result | Lost] = partial(_prepare, dataset, chosen)
+    if processes:
+        work = partial(call_isolated, pack(partial(_prepare_in_process, dataset, chosen)), timeout_s=timeout_s)
+    pool = Parallel(n_jobs=max(1, workers), prefer="threads", return_as="generator")
+    results = pool(delayed(work)(record) for record in records)
     gate = GateSummary(chosen)
     usable: list[Record] = []
     quarantine: list[Quarantined] = []
     quality: Counter[str] = Counter()
     computed = 0
     for record, result in tqdm(
-        zip(records, jobs.run(records), strict=True),
+        zip(records, results, strict=True),
         "preparing",
         len(records),
         unit="image",
         disable=None if progress else True,
     ):
+        if isinstance(result, Lost):
+            result = _lost(dataset, record, result)
         if isinstance(result, MammogramError):
             gate.add_unreadable(result, dataset=record.get("dataset"))
             quarantine.append(_quarantined(record, (result.reason,), (result.message,)))
@@ -168,77 +166,18 @@ def save_quarantine(quarantine: Sequence[Quarantined], path: str | Path) -> Path
     return Path(path)
 
 
-@dataclass(frozen=True)
-class _Jobs:
-    """The same work in threads, in processes or on a cluster; results come in the order of the records."""
-
-    dataset: PreparedDataset
-    policy: GatePolicy
-    workers: int
-    processes: bool
-    timeout_s: float | None
-
-    def run(self, records: Sequence[Record]) -> Iterator[Result]:
-        """Yield each record's result. A file that kills its process costs the images in flight a second try, alone."""
-        if self.processes and self.workers == 1:
-            yield from self._alone(records)  # joblib would work in this process, where a crash ends everything
-            return
-        done = 0
-        while done < len(records):
-            try:
-                for result in self._parallel(records[done:]):
-                    yield result
-                    done += 1
-            except LOST_WORKER as error:
-                # The culprit is among those that were handed out: each of them gets a process of its own.
-                suspects = records[done : done + 5 * self.workers]
-                logger.warning("a worker was lost (%s); %d images are tried alone", type(error).__name__, len(suspects))
-                for result in self._alone(suspects):
-                    yield result
-                    done += 1
-
-    def _parallel(self, records: Sequence[Record]) -> Iterator[Result]:
-        if not self.processes:
-            pool = Parallel(n_jobs=self.workers, prefer="threads", return_as="generator")
-            return pool(delayed(_prepare)(self.dataset, self.policy, record) for record in records)
-        pool = Parallel(
-            n_jobs=self.workers,
-            prefer="processes",
-            return_as="generator",
-            batch_size=1,
-            pre_dispatch=4 * self.workers,
-            timeout=self.timeout_s,
+def _lost(dataset: PreparedDataset, record: Record, lost: Lost) -> MammogramError:
+    """The error of an image whose process was lost, remembered."""
+    if lost.timed_out:
+        error = MammogramError(
+            record["image"], ReadFailure.TIMED_OUT, f"{lost.message}; allow it more if it is worth it"
         )
-        return pool(delayed(_prepare_in_process)(self.dataset, self.policy, record) for record in records)
-
-    def _alone(self, records: Sequence[Record]) -> Iterator[Result]:
-        """Each record in a process without others, which is started anew where it was lost."""
-        pool: ProcessPoolExecutor | None = None
-        for record in records:
-            if pool is None:
-                pool = ProcessPoolExecutor(max_workers=1)
-                pool.submit(_start).result()  # importing is not the image's time
-            try:
-                result = pool.submit(_prepare_in_process, self.dataset, self.policy, record).result(self.timeout_s)
-            except LOST_WORKER as error:
-                pool.shutdown(kill_workers=True)
-                pool = None
-                result = _lost(record, error, self.timeout_s)
-            yield result
-        if pool is not None:
-            pool.shutdown()
-
-
-def _lost(record: Record, error: Exception, timeout_s: float | None) -> MammogramError:
-    if isinstance(error, TOO_LONG):
-        message = f"took more than {timeout_s:g} seconds; raise the limit if it is worth the time"
-        return MammogramError(record["image"], ReadFailure.TIMED_OUT, message)
-    message = "the process that read it died: a damaged file that crashes a decoder, or too little memory"
-    return MammogramError(record["image"], ReadFailure.CRASHED, message)
-
-
-def _start() -> None:
-    """Nothing, in a process that imports this module for it."""
+    else:
+        what = "a damaged file that crashes a decoder, or too little memory for so many workers"
+        error = MammogramError(record["image"], ReadFailure.CRASHED, f"{lost.message}: {what}")
+    with suppress(MammogramError):  # the image is not even there any more
+        dataset.refuse(record, error)
+    return error
 
 
 def _prepare_in_process(dataset: PreparedDataset, policy: GatePolicy, record: Mapping[str, Any]) -> Result:
@@ -246,12 +185,12 @@ def _prepare_in_process(dataset: PreparedDataset, policy: GatePolicy, record: Ma
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values of headers
-    return _prepare(dataset, policy, record)
+    return _prepare(dataset, policy, record, retry=True)
 
 
-def _prepare(dataset: PreparedDataset, policy: GatePolicy, record: Mapping[str, Any]) -> Result:
+def _prepare(dataset: PreparedDataset, policy: GatePolicy, record: Mapping[str, Any], retry: bool = False) -> Result:
     try:
-        prepared = dataset.prepare(record)
+        prepared = dataset.prepare(record, retry=retry)
     except MammogramError as error:
         return error
     quality = prepared.item.get("mask_quality")

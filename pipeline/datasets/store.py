@@ -154,8 +154,17 @@ class PreparedDataset(PersistentDataset):
         name = hashlib.sha256(key.encode()).hexdigest()
         return Path(self.cache_dir, "contents" if by_content else "sources", name[:2], f"{name}.safetensors")
 
-    def prepare(self, record: Mapping[str, Any]) -> Prepared:
+    def refuse(self, record: Mapping[str, Any], error: MammogramError) -> None:
+        """Remember that preparing this image kills or holds up the process that does it."""
+        if self.cache_dir is not None:
+            write_atomically(self._refusal(record), f"{error.reason}\n{error.message}".encode())
+
+    def prepare(self, record: Mapping[str, Any], *, retry: bool = False) -> Prepared:
         """The kept part of one item.
+
+        Args:
+            record: whose image is meant.
+            retry: prepare also what was refused (:meth:`refuse`), in a process that may be lost.
 
         Raises:
             MammogramError: for an image that cannot be used.
@@ -174,10 +183,23 @@ class PreparedDataset(PersistentDataset):
             same = source.exists() and content.exists() and source.samefile(content)
             found = None if same else self._read(content)
             if found is None:
+                self._check_refusal(record, retry)
                 return self._make(record, content, source)
             link_atomically(content, source)
         self.reused += 1
         return Prepared(*found, reused=True)
+
+    def _refusal(self, record: Mapping[str, Any]) -> Path:
+        assert self.cache_dir is not None
+        return Path(self.cache_dir, "refused", f"{self.entry(record).stem}.txt")
+
+    def _check_refusal(self, record: Mapping[str, Any], retry: bool) -> None:
+        refusal = self._refusal(record)
+        if retry:
+            refusal.unlink(missing_ok=True)
+        elif refusal.exists():
+            reason, _, message = refusal.read_text().partition("\n")
+            raise MammogramError(record["image"], reason, f"{message} (found before: {refusal})")
 
     def _transform(self, index: int) -> Any:
         record = self.data[index]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Collection, Iterable
+from functools import partial
 from os import PathLike
 from pathlib import Path
 from typing import Literal
@@ -11,14 +12,17 @@ from typing import Literal
 from joblib import Parallel, delayed
 from tqdm import tqdm
 
+from ...transforms.errors import ReadFailure
 from ..files import sweep, write_atomically
-from .one_file import Outcome, Settings, export_file, quiet_parser
+from ..isolated import Lost, call_isolated, pack
+from .one_file import Outcome, Settings, export_file
 from .profile import PROFILE_VERSION
 from .pseudonyms import Pseudonyms
 from .summary import DeidentifyReport, read_crosswalk, update_crosswalk
 
 __all__ = ["SETTINGS_FILE", "deidentify", "find_files"]
 
+_TIMEOUT_S = 600.0
 SETTINGS_FILE = "deidentification.json"
 """Says in the output folder how it was made, so that it never holds files of two keys or profiles."""
 
@@ -53,7 +57,8 @@ def deidentify(
             none. Times of day are never kept.
         known_devices: names of manufacturers and models to keep beside those that are known.
         crosswalk: a CSV file outside ``out`` for identifiers and their pseudonyms, mode 600; none is written without.
-        workers: files at a time, each in a process of its own.
+        workers: files at a time; more than one work in processes, and one that a file kills or holds up for ten
+            minutes costs that file only.
         max_pixels: largest rows x columns that is exported.
         progress: show a progress bar.
 
@@ -104,11 +109,21 @@ def find_files(paths: Iterable[str | PathLike[str]]) -> list[Path]:
 
 
 def _export(sources: list[Path], settings: Settings, workers: int, progress: bool) -> list[Outcome]:
-    jobs = Parallel(n_jobs=max(1, workers), return_as="generator")
-    with quiet_parser():  # here too: with joblib's threads the workers share the warning filters
-        results = jobs(delayed(export_file)(source, settings) for source in sources)
-        bar = tqdm(results, "de-identifying", len(sources), unit="file", disable=None if progress else True)
-        return list(bar)
+    work: Callable[[Path], Outcome | Lost] = partial(export_file, settings=settings)
+    if workers > 1:
+        work = partial(call_isolated, pack(work), timeout_s=_TIMEOUT_S)
+    jobs = Parallel(n_jobs=max(1, workers), prefer="threads", return_as="generator")
+    results = jobs(delayed(work)(source) for source in sources)
+    bar = tqdm(results, "de-identifying", len(sources), unit="file", disable=None if progress else True)
+    return [
+        _lost(source, result) if isinstance(result, Lost) else result
+        for source, result in zip(sources, bar, strict=True)
+    ]
+
+
+def _lost(source: Path, lost: Lost) -> Outcome:
+    reason = ReadFailure.TIMED_OUT if lost.timed_out else ReadFailure.CRASHED
+    return Outcome(source, reason=reason, message=f"{lost.message}: a damaged file, or too little memory")
 
 
 def _counted(outcomes: list[Outcome]) -> DeidentifyReport:

@@ -12,8 +12,9 @@ from pydicom.sr.coding import Code
 from pydicom.uid import UID
 
 from ... import __version__
+from ...transforms.sop_classes import IMAGE_CLASSES
 from .dates import age_at, capped_age, parse_date
-from .profile import IMAGE_CLASSES, PROFILE, PROFILE_VERSION, code
+from .profile import PROFILE, PROFILE_VERSION, code
 from .pseudonyms import Pseudonyms
 from .refusal import Refusal, SetAsideError
 from .rules import Context, add_element, copy_allowed

@@ -12,43 +12,16 @@ from typing import Any
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
-from pydicom.uid import (
-    BreastProjectionXRayImageStorageForPresentation,
-    BreastProjectionXRayImageStorageForProcessing,
-    BreastTomosynthesisImageStorage,
-    ComputedRadiographyImageStorage,
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
-)
 
 from ...transforms.dicom_file import MAMMOGRAPHY_MODALITIES
+from ...transforms.sop_classes import IMAGE_CLASSES
 from .rules import Context, Profile, Rule, age, code_of, date, items, lut_data, number, pattern, terms, uid, whole
 from .vocabulary import device_name, paddle
 
-__all__ = ["IMAGE_CLASSES", "PROFILE", "PROFILE_VERSION", "code"]
+__all__ = ["PROFILE", "PROFILE_VERSION", "code"]
 
 PROFILE_VERSION = 1
 """Raised with every change of what is kept, so that one folder never holds two profiles."""
-
-IMAGE_CLASSES = (
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    BreastTomosynthesisImageStorage,
-    BreastProjectionXRayImageStorageForPresentation,
-    BreastProjectionXRayImageStorageForProcessing,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    ComputedRadiographyImageStorage,
-    SecondaryCaptureImageStorage,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-)
-"""SOP classes in which archives hold mammograms."""
 
 _MOST_FRAMES = 4096
 _MOST_VOI = 32

@@ -98,12 +98,12 @@ def update_crosswalk(path: Path, outcomes: Iterable[Outcome]) -> None:
     for outcome in outcomes:
         if outcome.output is not None:
             row = {"file": str(outcome.source), "output": str(outcome.output), **outcome.identity}
-            rows[row["file"]] = row
+            rows[row["file"], row["output"]] = row
     _write_table(path, _COLUMNS, list(rows.values()))
 
 
-def read_crosswalk(path: Path) -> dict[str, dict[str, str]]:
-    """Rows by source file; none where the file is not there.
+def read_crosswalk(path: Path) -> dict[tuple[str, str], dict[str, str]]:
+    """Rows by source file as it was named, and output; none where the file is not there.
 
     Raises:
         ValueError: if the file is something else, which would be written over.
@@ -114,7 +114,7 @@ def read_crosswalk(path: Path) -> dict[str, dict[str, str]]:
         reader = csv.DictReader(file)
         if reader.fieldnames != _COLUMNS:
             raise ValueError(f"{path} is there and is not a crosswalk ({', '.join(_COLUMNS)}); name another file")
-        return {row["file"]: row for row in reader}
+        return {(row["file"], row["output"]): row for row in reader}
 
 
 def _write_table(path: Path, columns: list[str], rows: Sequence[Mapping[str, object]]) -> None:

@@ -6,26 +6,11 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydicom.config import IGNORE
-from pydicom.uid import (
-    UID,
-    BreastProjectionXRayImageStorageForPresentation,
-    BreastProjectionXRayImageStorageForProcessing,
-    BreastTomosynthesisImageStorage,
-    ComputedRadiographyImageStorage,
-    DigitalMammographyXRayImageStorageForPresentation,
-    DigitalMammographyXRayImageStorageForProcessing,
-    DigitalXRayImageStorageForPresentation,
-    DigitalXRayImageStorageForProcessing,
-    JPEGBaseline8Bit,
-    JPEGExtended12Bit,
-    JPEGLSNearLossless,
-    MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-    MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    SecondaryCaptureImageStorage,
-)
+from pydicom.uid import UID, JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless
 
 from ...transforms.dicom_file import MAMMOGRAPHY_MODALITIES
 from ...transforms.segmentation import MaskQuality
+from ...transforms.sop_classes import FOR_PRESENTATION, FOR_PROCESSING, IMAGE_CLASSES, SECONDARY_CAPTURES
 from ...transforms.view import View, ViewModifier
 from .reasons import Reason
 
@@ -37,37 +22,6 @@ the record, as ``listed_laterality``, ``listed_view`` and ``implant``. What is a
 
 Finding = tuple[Reason, str]
 
-_CAPTURES = frozenset(
-    {
-        SecondaryCaptureImageStorage,
-        MultiFrameGrayscaleByteSecondaryCaptureImageStorage,
-        MultiFrameGrayscaleWordSecondaryCaptureImageStorage,
-    }
-)
-_FOR_PROCESSING = frozenset({DigitalMammographyXRayImageStorageForProcessing, DigitalXRayImageStorageForProcessing})
-_FOR_PRESENTATION = frozenset(
-    {DigitalMammographyXRayImageStorageForPresentation, DigitalXRayImageStorageForPresentation}
-)
-_OTHER_CLASSES = frozenset(
-    {
-        ComputedRadiographyImageStorage,
-        BreastTomosynthesisImageStorage,
-        BreastProjectionXRayImageStorageForPresentation,
-        BreastProjectionXRayImageStorageForProcessing,
-    }
-)
-_CLASSES = frozenset(
-    map(
-        str,
-        (
-            ComputedRadiographyImageStorage,
-            BreastTomosynthesisImageStorage,
-            BreastProjectionXRayImageStorageForPresentation,
-            BreastProjectionXRayImageStorageForProcessing,
-        ),
-    )
-)
-_CLASSES = _CAPTURES | _FOR_PROCESSING | _FOR_PRESENTATION | _OTHER_CLASSES
 # JPEG 2000 and HTJ2K share one syntax for both; there the header alone tells.
 _LOSSY_SYNTAXES = frozenset({JPEGBaseline8Bit, JPEGExtended12Bit, JPEGLSNearLossless})
 # Image Type (0008,0008): PS3.3 tables C.8-74a to C.8-74e and C.8.21.6-1a. Low-energy images are like any mammogram.
@@ -112,7 +66,7 @@ def find_reasons(facts: Facts) -> list[Finding]:
 
 def _kind(facts: Facts) -> Iterator[Finding]:
     sop_class, modality, part = facts.get("sop_class"), facts.get("modality"), facts.get("body_part")
-    if sop_class and sop_class not in _CLASSES:
+    if sop_class and sop_class not in IMAGE_CLASSES:
         yield Reason.NOT_A_MAMMOGRAM, f"SOP Class (0008,0016) is {_shown(UID(sop_class, IGNORE).name)}"
     elif modality and modality not in MAMMOGRAPHY_MODALITIES:
         yield Reason.NOT_A_MAMMOGRAM, f"Modality (0008,0060) is {_shown(modality)}; expected MG"
@@ -146,11 +100,11 @@ def _origin(facts: Facts) -> Iterator[Finding]:
         yield Reason.NO_HEADER, "not DICOM: intent, view, implants and compression cannot be checked"
         return
     sop_class, intent = facts.get("sop_class"), facts.get("presentation_intent")
-    if sop_class in _CAPTURES:
+    if sop_class in SECONDARY_CAPTURES:
         yield Reason.SECONDARY_CAPTURE, "SOP Class (0008,0016) is Secondary Capture: a digitised film or a screen shot"
-    if intent == "FOR PROCESSING" or sop_class in _FOR_PROCESSING:
+    if intent == "FOR PROCESSING" or sop_class in FOR_PROCESSING:
         yield Reason.FOR_PROCESSING, "Presentation Intent Type (0008,0068) is FOR PROCESSING: raw detector values"
-    elif intent != "FOR PRESENTATION" and sop_class not in _FOR_PRESENTATION:
+    elif intent != "FOR PRESENTATION" and sop_class not in FOR_PRESENTATION:
         yield Reason.UNKNOWN_INTENT, "Presentation Intent Type (0008,0068) does not say FOR PRESENTATION"
 
 

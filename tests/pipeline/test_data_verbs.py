@@ -145,6 +145,16 @@ def test_gate_judges_files_and_takes_changes_of_its_policy(folder, tmp_path, cap
     assert "no_header" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("option", ["--key_file", "--set_aside", "--crosswalk"])
+def test_what_is_for_the_owner_alone_is_kept_out_of_the_export(option, folder, tmp_path, capsys):
+    given = {"--key_file": str(tmp_path / "key"), option: str(tmp_path / "out" / "private")}
+    arguments = [word for pair in given.items() for word in pair]
+    command = ["deidentify", str(folder / "i0.png"), "--out", str(tmp_path / "out"), "--new_key", *arguments]
+    assert main(command) == 1
+    assert "put it elsewhere" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 def test_deidentify_makes_a_key_and_says_why_nothing_was_exported(folder, tmp_path, capsys):
     key = ["--key_file", str(tmp_path / "key"), "--new_key", "--workers", "1"]
     assert main(["deidentify", str(folder / "i0.png"), "--out", str(tmp_path / "out"), *key]) == 1

@@ -17,6 +17,7 @@ from PIL import Image, UnidentifiedImageError
 
 from ..import_report import ImportReport
 from .cbis_tables import FileReference, ImageName
+from .folder_files import list_files
 
 __all__ = ["FileIndex", "ImageFile", "Role", "find_files", "index_files", "read_shapes"]
 
@@ -75,26 +76,14 @@ class FileIndex:
 
 
 def find_files(root: Path) -> tuple[list[str], list[str]]:
-    """Walk the dataset's folder once; links to folders are followed, each folder is entered once.
+    """Images and tables at or below the dataset's folder, see :func:`list_files`.
 
     Returns:
         Paths of image files, and of CSV files.
     """
-    images: list[str] = []
-    tables: list[str] = []
-    entered: set[str] = set()
-    for folder, children, names in os.walk(root, followlinks=True):
-        real = os.path.realpath(folder)
-        if real in entered:
-            children.clear()
-            continue
-        entered.add(real)
-        for name in names:
-            suffix = os.path.splitext(name)[1].lower()
-            if suffix in (*DICOM_SUFFIXES, *PICTURE_SUFFIXES):
-                images.append(os.path.join(folder, name))
-            elif suffix == ".csv":
-                tables.append(os.path.join(folder, name))
+    files = [(os.fspath(path), path.suffix.lower()) for path in list_files(root)]
+    images = [path for path, suffix in files if suffix in (*DICOM_SUFFIXES, *PICTURE_SUFFIXES)]
+    tables = [path for path, suffix in files if suffix == ".csv"]
     return images, tables
 
 

@@ -1,14 +1,16 @@
 """Preparing in processes and on a cluster, and what kills a worker."""
 
 import os
+import shutil
 import time
 from pathlib import Path
 
 import pytest
 import torch
 from joblib import parallel_config
-from mammo.pipeline.datasets import scan
+from mammo.pipeline.datasets import PreparedDataset, scan
 from mammo.pipeline.files import sweep, write_atomically
+from mammo.transforms.errors import MammogramError
 from monai.transforms import MapTransform
 
 
@@ -45,28 +47,40 @@ def test_processes_make_the_store_that_threads_make(records, tmp_path):
     assert store_content(tmp_path / "processes") == store_content(tmp_path / "threads")
 
 
-@pytest.mark.filterwarnings("ignore")
-def test_a_dask_cluster_makes_the_same_store(records, tmp_path):
-    distributed = pytest.importorskip("distributed")
-    scan(records, [Read("image")], tmp_path / "here", 2)
-    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None), parallel_config("dask"):
-        result = scan(records, [Read("image")], tmp_path / "dask", 2, processes=True)
-    assert result.usable == records
-    assert store_content(tmp_path / "dask") == store_content(tmp_path / "here")
-
-
-@pytest.mark.parametrize(("harm", "reason"), [("crash", "crashed"), ("hang", "timed_out")])
-@pytest.mark.filterwarnings("ignore:A worker stopped")
-@pytest.mark.filterwarnings("ignore:resource_tracker")
-# Loky's own thread stumbles over a pool that is killed; the work goes on without it.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
-def test_a_file_that_kills_or_stops_its_process_is_set_aside_and_the_others_are_prepared(
-    harm, reason, records, tmp_path
+@pytest.mark.parametrize(("harm", "reason", "workers"), [("crash", "crashed", 2), ("hang", "timed_out", 1)])
+def test_a_file_that_kills_or_stops_its_process_is_set_aside_and_left_alone_by_threads(
+    harm, reason, workers, records, tmp_path
 ):
     Path(records[3]["image"]).write_text(harm)
-    result = scan(records, [Read("image")], tmp_path / "store", 2, processes=True, timeout_s=6)
+    result = scan(records, [Read("image")], tmp_path / "store", workers, processes=True, timeout_s=1)
     assert [record["image_id"] for record in result.usable] == ["i0", "i1", "i2", "i4", "i5", "i6", "i7"]
     assert [(item["image_id"], item["reason"]) for item in result.quarantine] == [("i3", reason)]
+    again = scan(records, [Read("image")], tmp_path / "store")
+    assert [(item["image_id"], item["reason"]) for item in again.quarantine] == [("i3", reason)]
+    assert again.computed == 0
+
+
+def test_a_file_that_was_refused_is_tried_again_in_a_process(records, tmp_path):
+    dataset = PreparedDataset(records, [Read("image")], tmp_path / "store")
+    dataset.refuse(records[3], MammogramError("i3.txt", "timed_out", "took more than 1 seconds"))
+    with pytest.raises(MammogramError, match="took more than 1 seconds"):
+        dataset[3]
+    assert scan(records, [Read("image")], tmp_path / "store", processes=True).usable == records
+    assert dataset[3]["image"].shape == (1, 4, 4)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_dask_cluster_makes_the_same_store_and_survives_a_crash(records, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    others = records[:3] + records[4:]
+    scan(others, [Read("image")], tmp_path / "here")
+    Path(records[3]["image"]).write_text("crash")
+    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None), parallel_config("dask"):
+        result = scan(records, [Read("image")], tmp_path / "dask", 2, processes=True)
+    assert result.usable == others
+    assert [(item["image_id"], item["reason"]) for item in result.quarantine] == [("i3", "crashed")]
+    shutil.rmtree(tmp_path / "dask" / "refused")
+    assert store_content(tmp_path / "dask") == store_content(tmp_path / "here")
 
 
 def test_what_a_dead_process_left_unfinished_is_swept_and_what_a_live_one_writes_is_not(tmp_path):

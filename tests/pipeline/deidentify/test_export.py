@@ -3,6 +3,7 @@
 import csv
 import json
 import logging
+import os
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import pytest
-from joblib import parallel_config
 from mammo.pipeline.deidentify import DeidentifyReport, Pseudonyms, deidentify, find_files
 from mammo.pipeline.deidentify.export import SETTINGS_FILE
 from mammo.pipeline.phantom import generate
@@ -155,6 +155,18 @@ def test_the_crosswalk_is_private_complete_and_outside(tmp_path: Path, study: li
         assert row["days_moved_back"] == str(Pseudonyms(key).days(written.PatientID))
 
 
+def test_files_of_one_relative_name_in_two_places_keep_a_row_each(
+    tmp_path: Path, study: list[Path], key: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "private" / "crosswalk.csv"
+    for hospital, source in (("a", study[0]), ("b", study[1])):
+        (tmp_path / hospital).mkdir()
+        shutil.copy(source, tmp_path / hospital / "1.dcm")
+        monkeypatch.chdir(tmp_path / hospital)
+        deidentify(["1.dcm"], tmp_path / "out", key=key, crosswalk=table)
+    assert {row["image_uid"] for row in rows_of(table)} == {dcmread(path).SOPInstanceUID for path in study[:2]}
+
+
 @pytest.mark.parametrize("place", ["out/crosswalk.csv", "out/deep/crosswalk.csv", "link/crosswalk.csv"])
 def test_a_crosswalk_in_the_output_is_refused(tmp_path: Path, study: list[Path], key: bytes, place: str) -> None:
     (tmp_path / "link").symlink_to(tmp_path / "out")
@@ -253,10 +265,22 @@ def test_the_settings_tell_nothing_of_the_key(tmp_path: Path, study: list[Path],
 
 def test_workers_give_the_same(tmp_path: Path, study: list[Path], key: bytes) -> None:
     one = deidentify(study, tmp_path / "one", key=key)
-    with parallel_config(backend="threading"):
-        two = deidentify(study, tmp_path / "two", key=key, workers=2)
+    two = deidentify(study, tmp_path / "two", key=key, workers=2)
     assert outputs(tmp_path / "one") == outputs(tmp_path / "two")
     assert counts(one) == counts(two)
+
+
+def test_a_file_that_kills_its_process_is_set_aside(tmp_path: Path, study: list[Path], key: bytes) -> None:
+    def crash(path: Path) -> bool:
+        if path == study[1]:
+            os._exit(139)
+        return False
+
+    report = deidentify(study, tmp_path / "out", key=key, workers=2, looks_burned_in=crash)
+    whole = deidentify(study, tmp_path / "whole", key=key)
+    reasons = {item["file"]: item["reason"] for item in report.set_aside}
+    assert reasons == {item["file"]: item["reason"] for item in whole.set_aside} | {str(study[1]): "crashed"}
+    assert report.written == whole.written - 1
 
 
 def test_a_phantom_reads_the_same_before_and_after(tmp_path: Path, key: bytes) -> None:
