@@ -54,7 +54,7 @@ def test_an_error_of_the_function_reaches_the_caller_with_its_place():
     def fail(item):
         raise KeyError(f"item {item}")
 
-    with pytest.raises(KeyError, match="item [01]") as caught:
+    with pytest.raises(KeyError, match=r"item [01]") as caught:
         list(map_isolated(fail, range(3), 2))
     assert "in fail" in str(caught.value.__cause__)
 
