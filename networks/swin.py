@@ -2,13 +2,15 @@
 
 from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from monai.networks.blocks import Convolution
-from monai.networks.nets.swin_unetr import SwinTransformer
+from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformer
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
+
+from .fast_swin import run_stage
 
 
 class SwinSize(StrEnum):
@@ -182,14 +184,15 @@ class SwinEncoder(nn.Module):
         *stages, last = self.stages
         maps = [tokens]
         for stage, output in zip(stages, self.outputs, strict=True):
-            maps.append(output(stage(maps[-1].contiguous())))
-        normalised = self.norm(last(maps[-1].contiguous()).permute(0, 2, 3, 1))  # (B, h, w, C)
+            maps.append(output(run_stage(stage, maps[-1])))
+        normalised = self.norm(run_stage(last, maps[-1]).permute(0, 2, 3, 1))  # (B, h, w, C)
         return [*maps, self.features(normalised.permute(0, 3, 1, 2))]
 
     @property
-    def stages(self) -> tuple[nn.Module, nn.Module, nn.Module, nn.Module]:
+    def stages(self) -> tuple[BasicLayer, BasicLayer, BasicLayer, BasicLayer]:
         """The four stages: blocks, and patch merging behind all but the last."""
-        return self.swin.layers1[0], self.swin.layers2[0], self.swin.layers3[0], self.swin.layers4[0]
+        first, second, third, last = (cast(BasicLayer, getattr(self.swin, f"layers{i}")[0]) for i in (1, 2, 3, 4))
+        return first, second, third, last
 
 
 def _conv_stem(in_channels: int, embed_dim: int, patch_size: int) -> nn.Module:

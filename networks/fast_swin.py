@@ -1,0 +1,305 @@
+"""Swin stages in less time and memory than MONAI's own forward pass, by MONAI's modules and weights.
+
+Each half of a block is one autograd function, whose backward pass computes again what is cheap (normalised tokens,
+GELU) instead of keeping it. A block keeps 10 numbers per token and channel, and its attention maps; MONAI's about 20.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from typing import Any, NamedTuple, cast
+
+import torch
+from monai.networks.nets.swin_unetr import (
+    BasicLayer,
+    SwinTransformerBlock,
+    WindowAttention,
+    compute_mask,
+    get_window_size,
+    window_partition,
+)
+from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn import functional as F
+from torch.utils.checkpoint import checkpoint
+
+from .window_attention import attend, attend_backward
+
+__all__ = ["run_stage"]
+
+
+def run_stage(stage: BasicLayer, x: Tensor) -> Tensor:
+    """What ``stage(x)`` gives, for blocks without dropout (stochastic depth may be).
+
+    A stage with a hook, a block with one anywhere inside, such as those whose attention is recorded, and a network that
+    is traced run MONAI's own forward pass. Gradients cannot be differentiated again.
+
+    Args:
+        stage: blocks, and patch merging or nothing.
+        x: ``(B, C, h, w)``.
+
+    Returns:
+        ``(B, C', h', w')``.
+    """
+    if torch.jit.is_tracing() or _is_hooked(stage):
+        maps: Tensor = stage(x.contiguous())
+        return maps
+    batch, channels, *size = x.shape
+    tokens = x.permute(0, 2, 3, 1).reshape(-1, channels)
+    for block in cast(list[SwinTransformerBlock], stage.blocks):
+        windows = _windows(batch, (size[0], size[1]), block.window_size, block.shift_size, x.device)
+        if any(_is_hooked(part) for part in block.modules()):
+            tokens = block(tokens.view(batch, *size, channels), windows.mask).reshape(-1, channels)
+            continue
+        for half in (_attend, _transform):
+            if block.use_checkpoint:
+                tokens = checkpoint(half, block, tokens, windows, batch, use_reentrant=False)
+            else:
+                tokens = half(block, tokens, windows, batch)
+    maps = tokens.view(batch, *size, channels)
+    if stage.downsample is not None:
+        maps = stage.downsample(maps)
+    return maps.permute(0, 3, 1, 2)
+
+
+def _is_hooked(part: nn.Module) -> bool:
+    return bool(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
+
+
+class Windows(NamedTuple):
+    """How the tokens of a batch of maps are cut into windows.
+
+    Attributes:
+        order: ``(W N)``, the token at each place, window by window; 0 where there is only padding.
+        place: ``(T)``, the place of each token.
+        padding: ``(W N, 1)`` of {0, 1}, 0 where there is only padding; None where there is none.
+        mask: ``(W of an image, N, N)``, -100 between tokens that only the shift brought together; None without shift.
+        tokens: N.
+    """
+
+    order: Tensor
+    place: Tensor
+    padding: Tensor | None
+    mask: Tensor | None
+    tokens: int
+
+    def gather(self, tokens: Tensor) -> Tensor:
+        """``(T, C)`` to ``(W N, C)``, padding as zeros."""
+        gathered = tokens.index_select(0, self.order)
+        return gathered if self.padding is None else gathered.mul_(self.padding.to(gathered.dtype))
+
+    def scatter(self, gathered: Tensor) -> Tensor:
+        """``(W N, C)`` to ``(T, C)``, padding left out."""
+        return gathered.index_select(0, self.place)
+
+
+@lru_cache(maxsize=256)
+def _windows(
+    batch: int, size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
+) -> Windows:
+    window, shift = get_window_size(size, window, shift)
+    rows, columns = (-(-length // side) * side for length, side in zip(size, window, strict=True))
+    numbers = torch.arange(batch * size[0] * size[1], device=device).view(batch, *size, 1)
+    numbers = F.pad(numbers, (0, 0, 0, columns - size[1], 0, rows - size[0]), value=-1)
+    numbers = numbers.roll((-shift[0], -shift[1]), dims=(1, 2))
+    order = window_partition(numbers, window).reshape(-1)
+    is_token = order >= 0
+    place = torch.empty(batch * size[0] * size[1], dtype=torch.long, device=device)
+    place[order[is_token]] = torch.arange(len(order), device=device)[is_token]
+    return Windows(
+        order=order.clamp(min=0),
+        place=place,
+        padding=None if bool(is_token.all()) else is_token[:, None].float(),
+        mask=compute_mask([rows, columns], window, shift, device) if any(shift) else None,
+        tokens=window[0] * window[1],
+    )
+
+
+def _attend(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch: int) -> Tensor:
+    attention, norm = block.attn, block.norm1
+    bias = _position_bias(attention, windows.tokens)
+    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, batch, tokens))
+    return _Attention.apply(
+        tokens, norm.weight, norm.bias, attention.qkv.weight, attention.qkv.bias, bias,
+        attention.proj.weight, attention.proj.bias, windows, how,
+    )  # fmt: skip
+
+
+def _transform(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch: int) -> Tensor:
+    mlp, norm = block.mlp, block.norm2
+    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, batch, tokens))
+    return _Perceptron.apply(
+        tokens, norm.weight, norm.bias, mlp.linear1.weight, mlp.linear1.bias, mlp.linear2.weight, mlp.linear2.bias, how
+    )
+
+
+class _How(NamedTuple):
+    """Settings of half a block.
+
+    Attributes:
+        eps: of its layer norm.
+        dtype: of matrix products.
+        kept: ``(T, 1)``, what the branch is multiplied by for stochastic depth; None for 1.
+    """
+
+    eps: float
+    dtype: torch.dtype
+    kept: Tensor | None
+
+
+def _compute_dtype(tokens: Tensor) -> torch.dtype:
+    kind = tokens.device.type
+    return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tokens.dtype
+
+
+def _kept_share(block: SwinTransformerBlock, batch: int, tokens: Tensor) -> Tensor | None:
+    if isinstance(block.drop_path, nn.Identity) or not block.training:
+        return None
+    shares = block.drop_path(tokens.new_ones(batch, 1))
+    return shares.repeat_interleave(len(tokens) // batch, dim=0)
+
+
+def _position_bias(attention: WindowAttention, tokens: int) -> Tensor:
+    """``(heads, N, N)``; in a window that is smaller than it should be MONAI takes the first rows of the table."""
+    index = cast(Tensor, attention.relative_position_index)[:tokens, :tokens].reshape(-1)
+    return attention.relative_position_bias_table[index].view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
+
+
+_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_MANY_ROWS = 2048
+
+
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """``x @ weight.mT + bias``; float32 on a CPU by oneDNN, which beats the MKL that PyTorch takes by up to 1.5."""
+    if _ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu":
+        product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
+        return product
+    return F.linear(x, weight, bias)
+
+
+def _weight_grad(grad: Tensor, x: Tensor) -> Tensor:
+    """``grad.mT @ x``; over many rows oneDNN's copies of both cost more than it gains."""
+    return grad.mT @ x if len(x) > _MANY_ROWS else _linear(grad.mT, x.mT)
+
+
+class _Attention(torch.autograd.Function):
+    """``tokens + scatter(proj(attention(qkv(gather(norm(tokens))))))``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tokens: Tensor,
+        gain: Tensor,
+        offset: Tensor,
+        qkv_weight: Tensor,
+        qkv_bias: Tensor,
+        bias: Tensor,
+        proj_weight: Tensor,
+        proj_bias: Tensor,
+        windows: Windows,
+        how: _How,
+    ) -> Tensor:
+        with torch.autocast(tokens.device.type, enabled=False):
+            normal, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            normal = windows.gather(normal.to(how.dtype))
+            qkv_weight, proj_weight = qkv_weight.to(how.dtype), proj_weight.to(how.dtype)
+            qkv = _linear(normal, qkv_weight, qkv_bias.to(how.dtype))
+            attended, maps = attend(qkv, bias, windows.mask, keep=any(ctx.needs_input_grad))
+            branch = windows.scatter(_linear(attended, proj_weight, proj_bias.to(how.dtype)))
+            if any(ctx.needs_input_grad):
+                ctx.save_for_backward(tokens, mean, rstd, gain, offset, qkv, maps, attended, qkv_weight, proj_weight)
+                ctx.windows, ctx.how = windows, how
+            return _added(tokens, branch, how)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        [grad] = grads
+        tokens, mean, rstd, gain, offset, qkv, maps, attended, qkv_weight, proj_weight = ctx.saved_tensors
+        windows, how = ctx.windows, ctx.how
+        with torch.autocast(grad.device.type, enabled=False):
+            branch = windows.gather(_branch_grad(grad, how))
+            proj_weight_grad, proj_bias_grad = _weight_grad(branch, attended), branch.sum(0)
+            qkv_grad, bias_grad = attend_backward(_linear(branch, proj_weight.mT), qkv, maps, windows.tokens)
+            normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            normal = windows.gather(normal.to(how.dtype))
+            qkv_weight_grad, qkv_bias_grad = _weight_grad(qkv_grad, normal), qkv_grad.sum(0)
+            normal_grad = windows.scatter(_linear(qkv_grad, qkv_weight.mT))
+            tokens_grad, gain_grad, offset_grad = _norm_backward(normal_grad, tokens, mean, rstd, gain, offset)
+            tokens_grad += grad
+        kind = gain.dtype
+        return (
+            tokens_grad, gain_grad, offset_grad, qkv_weight_grad.to(kind), qkv_bias_grad.to(kind), bias_grad,
+            proj_weight_grad.to(kind), proj_bias_grad.to(kind), None, None,
+        )  # fmt: skip
+
+
+class _Perceptron(torch.autograd.Function):
+    """``tokens + linear2(gelu(linear1(norm(tokens))))``."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        tokens: Tensor,
+        gain: Tensor,
+        offset: Tensor,
+        weight1: Tensor,
+        bias1: Tensor,
+        weight2: Tensor,
+        bias2: Tensor,
+        how: _How,
+    ) -> Tensor:
+        with torch.autocast(tokens.device.type, enabled=False):
+            normal, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            weight1, weight2 = weight1.to(how.dtype), weight2.to(how.dtype)
+            hidden = _linear(normal.to(how.dtype), weight1, bias1.to(how.dtype))
+            del normal
+            if any(ctx.needs_input_grad):
+                ctx.save_for_backward(tokens, mean, rstd, gain, offset, weight1, weight2, hidden)
+                ctx.how = how
+            branch = _linear(F.gelu(hidden), weight2, bias2.to(how.dtype))
+            return _added(tokens, branch, how)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
+        [grad] = grads
+        tokens, mean, rstd, gain, offset, weight1, weight2, hidden = ctx.saved_tensors
+        how = ctx.how
+        with torch.autocast(grad.device.type, enabled=False):
+            branch = _branch_grad(grad, how)
+            active = F.gelu(hidden)
+            weight2_grad, bias2_grad = _weight_grad(branch, active), branch.sum(0)
+            active = _linear(branch, weight2.mT)
+            hidden_grad = torch.ops.aten.gelu_backward.grad_input(active, hidden, grad_input=active)
+            normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps).to(how.dtype)
+            weight1_grad, bias1_grad = _weight_grad(hidden_grad, normal), hidden_grad.sum(0)
+            normal = _linear(hidden_grad, weight1.mT)
+            tokens_grad, gain_grad, offset_grad = _norm_backward(normal, tokens, mean, rstd, gain, offset)
+            tokens_grad += grad
+        kind = gain.dtype
+        return (
+            tokens_grad, gain_grad, offset_grad, weight1_grad.to(kind), bias1_grad.to(kind), weight2_grad.to(kind),
+            bias2_grad.to(kind), None,
+        )  # fmt: skip
+
+
+def _added(tokens: Tensor, branch: Tensor, how: _How) -> Tensor:
+    if how.kept is not None:
+        branch = branch.mul_(how.kept.to(branch.dtype))
+    return branch.add_(tokens) if branch.dtype == tokens.dtype else tokens + branch
+
+
+def _branch_grad(grad: Tensor, how: _How) -> Tensor:
+    if how.kept is not None:
+        grad = grad * how.kept
+    return grad.to(how.dtype)
+
+
+def _norm_backward(
+    grad: Tensor, tokens: Tensor, mean: Tensor, rstd: Tensor, gain: Tensor, offset: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_layer_norm_backward(
+        grad.to(tokens.dtype), tokens, tokens.shape[1:], mean, rstd, gain, offset, [True, True, True]
+    )
+    return grads
