@@ -9,7 +9,7 @@ from .attention_maps import (
     stitch_gradient_attention,
     stitch_windows,
 )
-from .checkpoints import load_encoder, load_network
+from .checkpoints import load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, split_tasks
 from .decoders import PublishedDecoder, UnetrDecoder
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
@@ -32,6 +32,7 @@ __all__ = [
     "WindowGrid",
     "load_encoder",
     "load_network",
+    "read_state",
     "record_attention",
     "split_tasks",
     "stitch_attention_received",

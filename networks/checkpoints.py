@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
+_STATE_NAMES = ("model", "state_dict", "model_state_dict", "encoder_state_dict")
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -29,7 +30,7 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
             is named with both shapes). The encoder is then unchanged.
     """
     if path is not None:
-        _fill(encoder, _encoder_state(_read(Path(path)), Path(path)), Path(path))
+        _fill(encoder, _encoder_state(read_state(Path(path)), Path(path)), Path(path))
     return encoder
 
 
@@ -39,12 +40,15 @@ def load_network(network: Network, path: str | Path, device: torch.device | str 
     Raises:
         ValueError: as :func:`load_encoder`.
     """
-    _fill(network, _read(Path(path)), Path(path))
+    _fill(network, read_state(Path(path)), Path(path))
     return network if device is None else network.to(device)
 
 
 def _fill(module: nn.Module, state: State, path: Path) -> None:
     expected = module.state_dict()
+    # They follow from the window, and public weights come without them.
+    indices = {name: tensor for name, tensor in expected.items() if name.endswith("relative_position_index")}
+    state = indices | state
     advice = "build the network with the size and tasks of the checkpoint"
     for name, tensor in expected.items():
         if name not in state:
@@ -64,15 +68,20 @@ def _fill(module: nn.Module, state: State, path: Path) -> None:
     module.load_state_dict(state)
 
 
-def _read(path: Path) -> State:
+def read_state(path: Path) -> State:
+    """The tensors of a checkpoint by name: the file's own, or those under one of the usual names.
+
+    Raises:
+        ValueError: the file is missing, or holds something else; no code from it is run.
+    """
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a .pt or .safetensors file")
     try:
         content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
     except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
         raise ValueError(f"{path} is not a checkpoint of tensors only (.pt or .safetensors): {error}") from error
-    if isinstance(content, dict) and isinstance(content.get("model"), dict):
-        content = content["model"]
+    if isinstance(content, dict):
+        content = next((content[name] for name in _STATE_NAMES if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
         raise ValueError(f'{path} holds neither a state_dict nor {{"model": state_dict}}')
     return content

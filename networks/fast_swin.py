@@ -1,7 +1,8 @@
 """Swin stages in less time and memory than MONAI's own forward pass, by MONAI's modules and weights.
 
 Each half of a block is one autograd function, whose backward pass computes again what is cheap (normalised tokens,
-GELU) instead of keeping it. A block keeps 10 numbers per token and channel, and its attention maps; MONAI's about 20.
+GELU, attended values, in float32 attention too) instead of keeping it. Per token and channel a block keeps 9 numbers
+(tokens twice, queries, keys and values, hidden units), MONAI's about 20.
 """
 
 from __future__ import annotations
@@ -166,20 +167,14 @@ def _position_bias(attention: WindowAttention, tokens: int) -> Tensor:
 
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
-_MANY_ROWS = 2048
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
-    """``x @ weight.mT + bias``; float32 on a CPU by oneDNN, which beats the MKL that PyTorch takes by up to 1.5."""
-    if _ONEDNN and x.dtype == torch.float32 and x.device.type == "cpu":
+    """``x @ weight.mT + bias``; on a CPU by oneDNN, up to 1.5 times as fast as MKL, which PyTorch takes for float32."""
+    if _ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return product
     return F.linear(x, weight, bias)
-
-
-def _weight_grad(grad: Tensor, x: Tensor) -> Tensor:
-    """``grad.mT @ x``; over many rows oneDNN's copies of both cost more than it gains."""
-    return grad.mT @ x if len(x) > _MANY_ROWS else _linear(grad.mT, x.mT)
 
 
 class _Attention(torch.autograd.Function):
@@ -202,12 +197,13 @@ class _Attention(torch.autograd.Function):
         with torch.autocast(tokens.device.type, enabled=False):
             normal, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
             normal = windows.gather(normal.to(how.dtype))
-            qkv_weight, proj_weight = qkv_weight.to(how.dtype), proj_weight.to(how.dtype)
-            qkv = _linear(normal, qkv_weight, qkv_bias.to(how.dtype))
-            attended, maps = attend(qkv, bias, windows.mask, keep=any(ctx.needs_input_grad))
-            branch = windows.scatter(_linear(attended, proj_weight, proj_bias.to(how.dtype)))
+            qkv = _linear(normal, qkv_weight.to(how.dtype), qkv_bias.to(how.dtype))
+            # In half precision maps are small, and computing them again costs more of a step.
+            keep = any(ctx.needs_input_grad) and how.dtype in (torch.bfloat16, torch.float16)
+            attended, maps = attend(qkv, bias, windows.mask, keep=keep)
+            branch = windows.scatter(_linear(attended, proj_weight.to(how.dtype), proj_bias.to(how.dtype)))
             if any(ctx.needs_input_grad):
-                ctx.save_for_backward(tokens, mean, rstd, gain, offset, qkv, maps, attended, qkv_weight, proj_weight)
+                ctx.save_for_backward(tokens, mean, rstd, gain, offset, qkv, bias, maps, qkv_weight, proj_weight)
                 ctx.windows, ctx.how = windows, how
             return _added(tokens, branch, how)
 
@@ -215,16 +211,17 @@ class _Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         [grad] = grads
-        tokens, mean, rstd, gain, offset, qkv, maps, attended, qkv_weight, proj_weight = ctx.saved_tensors
+        tokens, mean, rstd, gain, offset, qkv, bias, maps, qkv_weight, proj_weight = ctx.saved_tensors
         windows, how = ctx.windows, ctx.how
         with torch.autocast(grad.device.type, enabled=False):
             branch = windows.gather(_branch_grad(grad, how))
-            proj_weight_grad, proj_bias_grad = _weight_grad(branch, attended), branch.sum(0)
-            qkv_grad, bias_grad = attend_backward(_linear(branch, proj_weight.mT), qkv, maps, windows.tokens)
+            attended_grad = _linear(branch, proj_weight.to(how.dtype).mT)
+            qkv_grad, bias_grad, attended = attend_backward(attended_grad, qkv, bias, windows.mask, maps)
+            proj_weight_grad, proj_bias_grad = branch.mT @ attended, branch.sum(0)
             normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
             normal = windows.gather(normal.to(how.dtype))
-            qkv_weight_grad, qkv_bias_grad = _weight_grad(qkv_grad, normal), qkv_grad.sum(0)
-            normal_grad = windows.scatter(_linear(qkv_grad, qkv_weight.mT))
+            qkv_weight_grad, qkv_bias_grad = qkv_grad.mT @ normal, qkv_grad.sum(0)
+            normal_grad = windows.scatter(_linear(qkv_grad, qkv_weight.to(how.dtype).mT))
             tokens_grad, gain_grad, offset_grad = _norm_backward(normal_grad, tokens, mean, rstd, gain, offset)
             tokens_grad += grad
         kind = gain.dtype
@@ -269,11 +266,11 @@ class _Perceptron(torch.autograd.Function):
         with torch.autocast(grad.device.type, enabled=False):
             branch = _branch_grad(grad, how)
             active = F.gelu(hidden)
-            weight2_grad, bias2_grad = _weight_grad(branch, active), branch.sum(0)
+            weight2_grad, bias2_grad = branch.mT @ active, branch.sum(0)
             active = _linear(branch, weight2.mT)
             hidden_grad = torch.ops.aten.gelu_backward.grad_input(active, hidden, grad_input=active)
             normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps).to(how.dtype)
-            weight1_grad, bias1_grad = _weight_grad(hidden_grad, normal), hidden_grad.sum(0)
+            weight1_grad, bias1_grad = hidden_grad.mT @ normal, hidden_grad.sum(0)
             normal = _linear(hidden_grad, weight1.mT)
             tokens_grad, gain_grad, offset_grad = _norm_backward(normal, tokens, mean, rstd, gain, offset)
             tokens_grad += grad

@@ -25,7 +25,25 @@ def _split_heads(qkv: Tensor, heads: int) -> tuple[Tensor, Tensor, Tensor]:
     return queries, keys, values
 
 
-def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, keep: bool) -> tuple[Tensor, Tensor]:
+def _maps(queries: Tensor, keys: Tensor, bias: Tensor, mask: Tensor | None, start: int) -> Tensor:
+    """Attention maps ``(W heads, N, N)`` of the windows from ``start`` on."""
+    heads, tokens = bias.shape[:2]
+    scores = queries.new_empty(len(queries), tokens, tokens)
+    scores.baddbmm_(queries, keys.mT, beta=0, alpha=queries.shape[-1] ** -0.5)
+    by_window = scores.view(-1, heads, tokens, tokens).add_(bias.to(scores.dtype))
+    if mask is not None:
+        numbers = torch.arange(start, start + len(by_window), device=mask.device) % len(mask)
+        by_window += mask[numbers, None].to(scores.dtype)
+    return torch.softmax(scores, -1)
+
+
+def _join_heads(values: Tensor, heads: int, out: Tensor) -> None:
+    """``(W heads, N, d)`` into ``out`` ``(W, N, heads d)``, or a part of it that is as wide."""
+    windows, tokens, _ = out.shape
+    out.unflatten(2, (heads, -1)).copy_(values.view(windows, heads, tokens, -1).transpose(1, 2))
+
+
+def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, keep: bool) -> tuple[Tensor, Tensor | None]:
     """Attended values, and the attention maps where they are to be kept.
 
     Args:
@@ -35,55 +53,51 @@ def attend(qkv: Tensor, bias: Tensor, mask: Tensor | None, *, keep: bool) -> tup
         keep: whether the maps are given back.
 
     Returns:
-        ``(W N, C)``; and ``(W, heads, N, N)``, or nothing of that shape.
+        ``(W N, C)``; and ``(W, heads, N, N)`` or None.
     """
     heads, tokens = bias.shape[:2]
     channels = qkv.shape[1] // 3
     qkv = qkv.view(-1, tokens, 3 * channels)
-    bias = bias.to(qkv.dtype)
     attended = qkv.new_empty(len(qkv), tokens, channels)
-    maps = qkv.new_empty(len(qkv) if keep else 0, heads, tokens, tokens)
+    kept = qkv.new_empty(len(qkv), heads, tokens, tokens) if keep else None
     for chunk in _chunks(qkv, heads):
         queries, keys, values = _split_heads(qkv[chunk], heads)
-        scores = queries.new_empty(len(queries), tokens, tokens)
-        scores.baddbmm_(queries, keys.mT, beta=0, alpha=(channels // heads) ** -0.5)
-        by_window = scores.view(-1, heads, tokens, tokens).add_(bias)
-        if mask is not None:
-            numbers = torch.arange(chunk.start, chunk.stop, device=qkv.device) % len(mask)
-            by_window += mask[numbers, None].to(qkv.dtype)
-        shares = torch.softmax(scores, -1)
-        if keep:
-            maps[chunk] = shares.view_as(by_window)
-        attended[chunk].view(-1, tokens, heads, channels // heads).copy_(
-            torch.bmm(shares, values).view(-1, heads, tokens, channels // heads).transpose(1, 2)
-        )
-    return attended.view(-1, channels), maps
+        maps = _maps(queries, keys, bias, mask, chunk.start)
+        if kept is not None:
+            kept[chunk] = maps.view(-1, heads, tokens, tokens)
+        _join_heads(torch.bmm(maps, values), heads, attended[chunk])
+    return attended.view(-1, channels), kept
 
 
-def attend_backward(grad: Tensor, qkv: Tensor, maps: Tensor, tokens: int) -> tuple[Tensor, Tensor]:
-    """Gradients of queries, keys and values, ``(W N, 3 C)``, and of the bias, ``(heads, N, N)`` in float32 or more.
+def attend_backward(
+    grad: Tensor, qkv: Tensor, bias: Tensor, mask: Tensor | None, kept: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor]:
+    """The gradient of :func:`attend`.
 
     Args:
         grad: of the attended values, ``(W N, C)``.
         qkv: as given to :func:`attend`.
-        maps: as :func:`attend` gave them.
-        tokens: N.
+        bias: as given to it.
+        mask: as given to it.
+        kept: the maps that it gave; None to compute them again.
+
+    Returns:
+        Gradients of ``qkv`` and of ``bias`` (in its type), and the attended values again.
     """
-    heads, width = maps.shape[1], grad.shape[1] // maps.shape[1]
-    scale = width**-0.5
-    qkv, grad = qkv.view(-1, tokens, 3 * grad.shape[1]), grad.view(-1, tokens, heads, width)
-    qkv_grad = torch.empty_like(qkv)
-    bias_grad = torch.zeros(maps.shape[1:], device=maps.device, dtype=torch.promote_types(maps.dtype, torch.float32))
+    heads, tokens = bias.shape[:2]
+    channels = grad.shape[1]
+    scale = (channels // heads) ** -0.5
+    qkv, grad = qkv.view(-1, tokens, 3 * channels), grad.view(-1, tokens, channels)
+    qkv_grad, attended, bias_grad = torch.empty_like(qkv), torch.empty_like(grad), torch.zeros_like(bias)
     for chunk in _chunks(qkv, heads):
         queries, keys, values = _split_heads(qkv[chunk], heads)
-        shares = maps[chunk].flatten(0, 1)
-        out = grad[chunk].transpose(1, 2).reshape(-1, tokens, width)
-        shares_grad = torch.bmm(out, values.mT)
-        scores_grad = torch._softmax_backward_data(shares_grad, shares, -1, shares.dtype)
-        bias_grad += scores_grad.view(-1, heads, tokens, tokens).sum(0)
-        parts = qkv_grad[chunk].view(-1, tokens, 3, heads, width).permute(2, 0, 3, 1, 4)  # (3, W, heads, N, d)
-        split = (-1, heads, tokens, width)
-        parts[0].copy_(torch.bmm(scores_grad, keys).mul_(scale).view(split))
-        parts[1].copy_(torch.bmm(scores_grad.mT, queries).mul_(scale).view(split))
-        parts[2].copy_(torch.bmm(shares.mT, out).view(split))
-    return qkv_grad.view(-1, qkv.shape[2]), bias_grad
+        maps = _maps(queries, keys, bias, mask, chunk.start) if kept is None else kept[chunk].flatten(0, 1)
+        out = grad[chunk].unflatten(2, (heads, -1)).transpose(1, 2).reshape(values.shape)
+        scores_grad = torch._softmax_backward_data(torch.bmm(out, values.mT), maps, -1, maps.dtype)
+        bias_grad += scores_grad.view(-1, heads, tokens, tokens).sum(0, dtype=bias.dtype)
+        queries_grad, keys_grad, values_grad = qkv_grad[chunk].split(channels, dim=2)
+        _join_heads(torch.bmm(scores_grad, keys).mul_(scale), heads, queries_grad)
+        _join_heads(torch.bmm(scores_grad.mT, queries).mul_(scale), heads, keys_grad)
+        _join_heads(torch.bmm(maps.mT, out), heads, values_grad)
+        _join_heads(torch.bmm(maps, values), heads, attended[chunk])
+    return qkv_grad.view(-1, 3 * channels), bias_grad, attended.view(-1, channels)

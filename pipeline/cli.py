@@ -99,6 +99,11 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
     predict.add_argument("--gate", default="training", help="what is not scored: training, deploy (stricter) or all")
     predict.set_defaults(verb=_predict, name="predict")
+    convert = verbs.add_parser("convert", help="public Swin weights for --pretrained", allow_abbrev=False)
+    convert.add_argument("weights", type=Path, help="of the official repository, timm, SimMIM or transformers")
+    convert.add_argument("out", type=Path, help="the .safetensors file to write")
+    convert.add_argument("--colour", action="store_true", help="leave three input channels; else they become one")
+    convert.set_defaults(verb=_convert, name="convert")
     return parser
 
 
@@ -184,6 +189,12 @@ def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .predict import predict
 
     predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate)
+
+
+def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    from .convert import convert
+
+    convert(arguments.weights, arguments.out, colour=arguments.colour)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,55 @@
+"""``mammo convert`` on files with random weights, and its errors."""
+
+import pytest
+import torch
+from mammo.networks import SwinEncoder, load_encoder
+from mammo.pipeline.cli import main
+from safetensors.torch import load_file
+from transformers import SwinConfig, SwinForImageClassification
+
+
+@pytest.fixture(scope="module")
+def weights(tmp_path_factory):
+    network = SwinForImageClassification(SwinConfig(image_size=224, num_labels=2))
+    path = tmp_path_factory.mktemp("weights") / "pytorch_model.pt"
+    torch.save(network.state_dict(), path)
+    return path
+
+
+def test_public_weights_become_an_encoder_for_grey_images(weights, tmp_path, caplog):
+    out = tmp_path / "swin.safetensors"
+    with caplog.at_level("INFO"):
+        assert main(["convert", str(weights), str(out)]) == 0
+    assert "1 input channel(s), --size tiny, window 7" in caplog.text
+    assert "left aside: classifier.bias, classifier.weight" in caplog.text
+    encoder = load_encoder(SwinEncoder(size="tiny"), out)
+    given = torch.load(weights, weights_only=True)
+    [norm] = [tensor for name, tensor in given.items() if name.endswith("swin.layernorm.weight")]
+    assert torch.equal(encoder.norm.weight, norm)
+
+
+def test_colour_can_stay(weights, tmp_path):
+    out = tmp_path / "swin.safetensors"
+    assert main(["convert", str(weights), str(out), "--colour"]) == 0
+    assert load_file(out)["swin.patch_embed.proj.weight"].shape == (96, 3, 4, 4)
+
+
+def test_a_file_with_code_in_it_is_refused(tmp_path, capsys):
+    class Bomb:
+        def __reduce__(self):
+            return print, ("boom",)
+
+    torch.save({"model": Bomb()}, tmp_path / "bad.pt")
+    assert main(["convert", str(tmp_path / "bad.pt"), str(tmp_path / "out.safetensors")]) == 1
+    told = capsys.readouterr()
+    assert "boom" not in told.out
+    assert "bad.pt is not a checkpoint of tensors only" in told.err
+    assert not (tmp_path / "out.safetensors").exists()
+
+
+def test_another_network_or_ending_is_refused(weights, tmp_path, capsys):
+    torch.save({"conv.weight": torch.zeros(1)}, tmp_path / "other.pt")
+    assert main(["convert", str(tmp_path / "other.pt"), str(tmp_path / "out.safetensors")]) == 1
+    assert "no Swin Transformer" in capsys.readouterr().err
+    assert main(["convert", str(weights), str(tmp_path / "out.pt")]) == 1
+    assert "weights are written as .safetensors" in capsys.readouterr().err
