@@ -94,7 +94,8 @@ class Windows(NamedTuple):
         return gathered.index_select(0, self.place)
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=64)
+@torch.inference_mode(False)  # what is made for inference could not be trained with later
 def _windows(
     batch: int, size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
 ) -> Windows:

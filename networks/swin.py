@@ -71,7 +71,11 @@ class SwinEncoder(nn.Module):
     Images of any size are taken: like MONAI's blocks, patches and windows are padded at the bottom and right.
     Where a map is smaller than a window, MONAI shrinks the window and reads the first rows of the relative
     position table, so weights trained below ``window_size * stride`` pixels do not carry over to larger images
-    in that stage.
+    in that stage. Where it is as narrow in one direction only, windows are shifted in the other, as in timm; the
+    official code and transformers then shift in neither.
+
+    Stages run by :func:`~mammo.networks.fast_swin.run_stage`, in about half of the activation memory of MONAI's own
+    forward pass, with the same outputs to rounding.
 
     Args:
         in_channels: channels of the image, 1 for mammograms.

@@ -79,10 +79,11 @@ def test_pretraining_shows_its_reconstructions_every_epoch(runs):
     assert len(list((runs / "pretrain/figures").glob("reconstruction_epoch_*.png"))) == 2
 
 
-def test_finetuning_starts_from_the_pretrained_encoder(runs, options, tmp_path):
+@pytest.mark.parametrize("stage", ["pretrain", "finetune"])
+def test_a_stage_starts_from_the_pretrained_encoder(stage, runs, options, tmp_path):
     start = str(runs / "pretrain/checkpoints/best.pt")
     still = {"output_dir": str(tmp_path), "pretrained": start, "max_epochs": 1, "learning_rate": 0.0}
-    run_bundle("swin_mim", "finetune", overrides=options | still)
+    run_bundle("swin_mim", stage, overrides=options | still | {"seed": 1})
     before = torch.load(start, weights_only=True)
     after = torch.load(tmp_path / "checkpoints/best.pt", weights_only=True)
     running = ("running_mean", "running_var", "num_batches_tracked")  # of batch norm: they move at any learning rate
@@ -90,6 +91,8 @@ def test_finetuning_starts_from_the_pretrained_encoder(runs, options, tmp_path):
     assert shared
     for name in shared:
         torch.testing.assert_close(after[name], before[name])
+    others = [name for name in after if name.endswith("weight") and not name.startswith("encoder.")]
+    assert not all(name in before and torch.equal(after[name], before[name]) for name in others)
 
 
 def test_evaluation_scores_each_labelled_test_image_once(runs, phantom):

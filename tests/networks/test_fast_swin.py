@@ -143,3 +143,13 @@ def test_without_gradients_nothing_is_kept():
         assert torch.equal(encoder(image)[-1], expected)
     encoder.requires_grad_(False)
     assert not encoder(image)[-1].requires_grad
+
+
+def test_an_encoder_that_has_inferred_can_be_trained():
+    encoder = encoder_of()
+    image = torch.rand(1, 1, 72, 104, dtype=torch.float64)
+    with torch.inference_mode():
+        encoder(image)
+    with record_attention(encoder):
+        encoder(image)[-1].sum().backward()
+    assert encoder.stages[0].blocks[1].attn.qkv.weight.grad is not None
