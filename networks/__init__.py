@@ -9,7 +9,7 @@ from .attention_maps import (
     stitch_gradient_attention,
     stitch_windows,
 )
-from .checkpoints import load_encoder, load_network, read_state
+from .checkpoints import encoder_state, load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, split_tasks
 from .decoders import PublishedDecoder, UnetrDecoder
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
@@ -30,6 +30,7 @@ __all__ = [
     "SwinSize",
     "UnetrDecoder",
     "WindowGrid",
+    "encoder_state",
     "load_encoder",
     "load_network",
     "read_state",

@@ -30,7 +30,7 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
             is named with both shapes). The encoder is then unchanged.
     """
     if path is not None:
-        _fill(encoder, _encoder_state(read_state(Path(path)), Path(path)), Path(path))
+        _fill(encoder, encoder_state(Path(path)), Path(path))
     return encoder
 
 
@@ -91,7 +91,13 @@ def _torch_load(path: Path) -> object:
     return torch.load(path, map_location="cpu", weights_only=True)
 
 
-def _encoder_state(state: State, path: Path) -> State:
+def encoder_state(path: Path) -> State:
+    """The encoder's tensors of a checkpoint of ours, whatever network it holds.
+
+    Raises:
+        ValueError: as :func:`read_state`.
+    """
+    state = read_state(path)
     prefix = "encoder."
     inner = {name.removeprefix(prefix): tensor for name, tensor in state.items() if name.startswith(prefix)}
     if not state:

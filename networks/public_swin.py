@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGENET", "GreyStem", "convert_swin"]
+__all__ = ["IMAGENET", "GreyStem", "convert_swin", "export_swin"]
 
 State = dict[str, Tensor]
 
@@ -102,6 +102,21 @@ def convert_swin(state: State, stem: GreyStem | None = IMAGENET) -> tuple[State,
     if stem is not None and weight.shape[1] == len(stem.mean):
         ours["swin.patch_embed.proj.weight"], ours["swin.patch_embed.proj.bias"] = stem.fold(weight, bias)
     return ours, sorted(left)
+
+
+def export_swin(state: State) -> State:
+    """Weights of a :class:`SwinEncoder` under the official repository's names, which timm takes too.
+
+    Raises:
+        ValueError: for an encoder with a stem of convolutions, which has no such names.
+    """
+    if "swin.patch_embed.proj.weight" not in state:
+        raise ValueError("no Swin with a linear patch embedding (size micro has a stem of convolutions)")
+    official: State = {}
+    for name, tensor in state.items():
+        name = name.removeprefix("swin.").replace(".mlp.linear", ".mlp.fc")
+        official[re.sub(r"^layers(\d)\.0\.", lambda match: f"layers.{int(match[1]) - 1}.", name)] = tensor
+    return official
 
 
 def _plain_name(name: str) -> str:

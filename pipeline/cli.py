@@ -99,10 +99,13 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
     predict.add_argument("--gate", default="training", help="what is not scored: training, deploy (stricter) or all")
     predict.set_defaults(verb=_predict, name="predict")
-    convert = verbs.add_parser("convert", help="public Swin weights for --pretrained", allow_abbrev=False)
-    convert.add_argument("weights", type=Path, help="of the official repository, timm, SimMIM or transformers")
+    convert = verbs.add_parser(
+        "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
+    )
+    convert.add_argument("weights", type=Path, help="Swin of the official repository, timm, SimMIM or transformers")
     convert.add_argument("out", type=Path, help="the .safetensors file to write")
     convert.add_argument("--colour", action="store_true", help="leave three input channels; else they become one")
+    convert.add_argument("--export", action="store_true", help="the other way: an encoder of ours under official names")
     convert.set_defaults(verb=_convert, name="convert")
     return parser
 
@@ -192,9 +195,12 @@ def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 
 
 def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from .convert import convert
+    from .convert import convert, export
 
-    convert(arguments.weights, arguments.out, colour=arguments.colour)
+    if arguments.export:
+        export(arguments.weights, arguments.out)
+    else:
+        convert(arguments.weights, arguments.out, colour=arguments.colour)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""``mammo convert``: public weights into a file that every stage takes as ``--pretrained``."""
+"""``mammo convert``: public weights into a file for ``--pretrained``, and ours into one for other tools."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from pathlib import Path
 from safetensors.torch import save
 from torch import Tensor
 
-from ..networks import read_state
-from ..networks.public_swin import IMAGENET, convert_swin
+from ..networks import encoder_state, read_state
+from ..networks.public_swin import IMAGENET, convert_swin, export_swin
 from ..networks.swin import LAYOUTS
 from .files import write_atomically
 
-__all__ = ["convert"]
+__all__ = ["convert", "export"]
 
 logger = logging.getLogger(__name__)
 
@@ -32,14 +32,31 @@ def convert(weights: Path, out: Path, *, colour: bool = False) -> Path:
     Raises:
         ValueError: for another kind of file or network, or an ``out`` of another kind.
     """
-    if out.suffix != ".safetensors":
-        raise ValueError(f"{out}: weights are written as .safetensors; name such a file")
+    _check_ending(out)
     state, left = convert_swin(read_state(weights), None if colour else IMAGENET)
     write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
     logger.info("%s: %d tensors, %s", out, len(state), _describe(state))
     if left:
         logger.info("left aside: %s", ", ".join(left[:8]) + (f" and {len(left) - 8} more" if len(left) > 8 else ""))
     return out
+
+
+def export(checkpoint: Path, out: Path) -> Path:
+    """Write the encoder of a checkpoint of ours under the official names, for other tools.
+
+    Raises:
+        ValueError: for another kind of file or network, or an ``out`` of another kind.
+    """
+    _check_ending(out)
+    state = export_swin(encoder_state(checkpoint))
+    write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
+    logger.info("%s: %d tensors under the names of the official repository and timm", out, len(state))
+    return out
+
+
+def _check_ending(out: Path) -> None:
+    if out.suffix != ".safetensors":
+        raise ValueError(f"{out}: weights are written as .safetensors; name such a file")
 
 
 def _describe(state: dict[str, Tensor]) -> str:

@@ -5,7 +5,7 @@ import re
 import pytest
 import torch
 from mammo.networks import SwinEncoder, load_encoder
-from mammo.networks.public_swin import IMAGENET, convert_swin
+from mammo.networks.public_swin import IMAGENET, convert_swin, export_swin
 from safetensors.torch import save_file
 from transformers import SwinConfig, SwinForMaskedImageModeling, SwinModel
 
@@ -127,6 +127,16 @@ def test_every_naming_gives_the_same_weights(renamed):
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
     assert left
     assert all("head" in name or "decoder" in name or "mask_token" in name or "classifier" in name for name in left)
+
+
+def test_exported_weights_have_the_official_names():
+    state = public().state_dict()
+    exported = export_swin(convert_swin(state, stem=None)[0])
+    expected = official_names(state)
+    assert exported.keys() == expected.keys()
+    assert all(torch.equal(exported[name], tensor) for name, tensor in expected.items())
+    with pytest.raises(ValueError, match="stem of convolutions"):
+        export_swin(SwinEncoder(size="micro").state_dict())
 
 
 def test_transformers_network_for_masked_images_is_taken(tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mammo.networks import SwinEncoder, load_encoder
+from mammo.networks import SwinEncoder, SwinMIM, load_encoder
 from mammo.pipeline.cli import main
 from safetensors.torch import load_file
 from transformers import SwinConfig, SwinForImageClassification
@@ -32,6 +32,17 @@ def test_colour_can_stay(weights, tmp_path):
     out = tmp_path / "swin.safetensors"
     assert main(["convert", str(weights), str(out), "--colour"]) == 0
     assert load_file(out)["swin.patch_embed.proj.weight"].shape == (96, 3, 4, 4)
+
+
+def test_an_encoder_goes_out_and_comes_back(tmp_path):
+    network = SwinMIM(SwinEncoder(size="tiny"))
+    torch.save({"model": network.state_dict()}, tmp_path / "best.pt")
+    out, back = tmp_path / "out.safetensors", tmp_path / "back.safetensors"
+    assert main(["convert", str(tmp_path / "best.pt"), str(out), "--export"]) == 0
+    assert "layers.2.blocks.5.attn.qkv.weight" in load_file(out)
+    assert main(["convert", str(out), str(back)]) == 0
+    again = load_encoder(SwinEncoder(size="tiny"), back).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in network.encoder.state_dict().items())
 
 
 def test_a_file_with_code_in_it_is_refused(tmp_path, capsys):
