@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention_maps import record_attention
-from .swin import SwinEncoder
+from .swin import SwinEncoder, Tokens
 
 
 class Pooling(StrEnum):
@@ -36,6 +36,9 @@ class MammogramClassifier(nn.Module):
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
         dropout: rate before the head.
+        tokens: ``all``, as published, or ``breast``: tokens without a pixel of the breast are not computed, so that
+            nothing outside can matter (:class:`SwinEncoder`; a ``conv`` stem looks a few pixels beyond).
+        reconstruction: adds its own entries to ``details`` in training, see :class:`MaskedReconstruction`.
 
     Shape:
         - x: ``(B, 1 or 2, H, W)``, image in [0, 1] and breast mask of {0, 1}; without it the mask is 1.
@@ -53,6 +56,8 @@ class MammogramClassifier(nn.Module):
         tasks: Mapping[str, int] | None = None,
         pooling: str = Pooling.MASK,
         dropout: float = 0.0,
+        tokens: str = Tokens.ALL,
+        reconstruction: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks) if tasks is not None else {"pathology": 2}
@@ -60,10 +65,12 @@ class MammogramClassifier(nn.Module):
             raise ValueError(f"every task needs two classes or more, and there must be a task; got {self.tasks}")
         self.encoder = encoder
         self.pooling = look_up_option(pooling, Pooling)
+        self.tokens = look_up_option(tokens, Tokens)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.out_channels, sum(self.tasks.values()))
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
+        self.reconstruction = reconstruction
 
     @overload
     def forward(self, x: Tensor, details: Literal[False] = False) -> Tensor: ...
@@ -72,10 +79,16 @@ class MammogramClassifier(nn.Module):
     def forward(self, x: Tensor, details: bool = False) -> Tensor | dict[str, Tensor | list[Tensor]]:
         image, mask = self._split(x)
         if not details:
-            return self._classify(self.encoder(image)[-1], mask)["logits"]
+            return self._classify(self._features(image, mask), mask)["logits"]
         with record_attention(self.encoder) as record:
-            features = self.encoder(image)[-1]
-        return {**self._classify(features, mask), "attention": record.maps}
+            features = self._features(image, mask)
+        found = {**self._classify(features, mask), "attention": record.maps}
+        if self.reconstruction is not None and self.training:
+            found |= self.reconstruction(torch.cat([image, mask], dim=1))
+        return found
+
+    def _features(self, image: Tensor, mask: Tensor) -> Tensor:
+        return self.encoder(image, mask if self.tokens is Tokens.BREAST else None)[-1]
 
     def _split(self, x: Tensor) -> tuple[Tensor, Tensor]:
         channels = self.encoder.in_channels

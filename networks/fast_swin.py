@@ -7,30 +7,28 @@ GELU, attended values, in float32 attention too) instead of keeping it. Per toke
 
 from __future__ import annotations
 
-from functools import lru_cache
+from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from monai.networks.nets.swin_unetr import (
-    BasicLayer,
-    SwinTransformerBlock,
-    WindowAttention,
-    compute_mask,
-    get_window_size,
-    window_partition,
-)
+from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock, WindowAttention
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from .masked_blocks import run_masked_block
 from .window_attention import attend, attend_backward
+from .windows import Windows, all_windows, kept_windows
 
 __all__ = ["run_stage"]
 
 
-def run_stage(stage: BasicLayer, x: Tensor) -> Tensor:
+def run_stage(stage: BasicLayer, x: Tensor, kept: Tensor | None = None) -> Tensor:
     """What ``stage(x)`` gives, for blocks without dropout (stochastic depth may be).
+
+    With ``kept``, attention sees the tokens that are kept and no others, and only those are computed; what is not kept
+    is 0, in the result and as a child in patch merging. A merged token is kept where any of its children is.
 
     A stage with a hook, a block with one anywhere inside, such as those whose attention is recorded, and a network that
     is traced run MONAI's own forward pass. Gradients cannot be differentiated again.
@@ -38,89 +36,99 @@ def run_stage(stage: BasicLayer, x: Tensor) -> Tensor:
     Args:
         stage: blocks, and patch merging or nothing.
         x: ``(B, C, h, w)``.
+        kept: ``(B, 1, h, w)`` bool; None keeps all.
 
     Returns:
         ``(B, C', h', w')``.
     """
-    if torch.jit.is_tracing() or _is_hooked(stage):
+    if kept is not None:
+        return _run_kept(stage, x, kept)
+    if torch.jit.is_tracing() or is_hooked(stage):
         maps: Tensor = stage(x.contiguous())
         return maps
     batch, channels, *size = x.shape
     tokens = x.permute(0, 2, 3, 1).reshape(-1, channels)
     for block in cast(list[SwinTransformerBlock], stage.blocks):
-        windows = _windows(batch, (size[0], size[1]), block.window_size, block.shift_size, x.device)
-        if any(_is_hooked(part) for part in block.modules()):
+        windows = all_windows(
+            batch, (size[0], size[1]), block.window_size, block.shift_size, block.attn.num_heads, x.device
+        )
+        if any(is_hooked(part) for part in block.modules()):
             tokens = block(tokens.view(batch, *size, channels), windows.mask).reshape(-1, channels)
-            continue
-        for half in (_attend, _transform):
-            if block.use_checkpoint:
-                tokens = checkpoint(half, block, tokens, windows, batch, use_reentrant=False)
-            else:
-                tokens = half(block, tokens, windows, batch)
+        else:
+            tokens = _run_block(block, tokens, windows, batch)
     maps = tokens.view(batch, *size, channels)
     if stage.downsample is not None:
         maps = stage.downsample(maps)
     return maps.permute(0, 3, 1, 2)
 
 
-def _is_hooked(part: nn.Module) -> bool:
+def _run_kept(stage: BasicLayer, x: Tensor, kept: Tensor) -> Tensor:
+    batch, channels, *size = x.shape
+    where = kept.flatten().nonzero()[:, 0]
+    tokens = x.permute(0, 2, 3, 1).reshape(-1, channels).index_select(0, where)
+    windows: dict[tuple[int, ...], Windows] = {}
+    for block in cast(list[SwinTransformerBlock], stage.blocks):
+        if torch.jit.is_tracing() or any(is_hooked(part) for part in (stage, *block.modules())):
+            maps = _spread(tokens, where, batch, size)
+            tokens = run_masked_block(block, maps, kept[:, 0]).reshape(-1, channels).index_select(0, where)
+            continue
+        if block.shift_size not in windows:
+            windows[block.shift_size] = kept_windows(
+                kept[:, 0], block.window_size, block.shift_size, block.attn.num_heads
+            )
+        tokens = _run_block(block, tokens, windows[block.shift_size], batch)
+    if stage.downsample is None:
+        return _spread(tokens, where, batch, size).permute(0, 3, 1, 2)
+    parents = merged(kept)
+    where = parents.flatten().nonzero()[:, 0]
+    children = _children(kept, parents)  # (T', 4)
+    zero = tokens.new_zeros(1, channels)
+    tokens = torch.cat([tokens, zero]).index_select(0, children.flatten()).view(-1, 4 * channels)
+    merging = stage.downsample
+    tokens = merging.reduction(merging.norm(tokens))
+    return _spread(tokens, where, batch, parents.shape[2:]).permute(0, 3, 1, 2)
+
+
+def merged(kept: Tensor) -> Tensor:
+    """Which tokens ``(B, 1, ceil(h / 2), ceil(w / 2))`` bool behind patch merging have a child that is kept."""
+    return F.max_pool2d(kept.float(), 2, ceil_mode=True) > 0
+
+
+def _children(kept: Tensor, parents: Tensor) -> Tensor:
+    """``(T', 4)``: which of the T kept tokens go into each merged one, in MONAI's order; T where one is not kept."""
+    total = int(kept.sum())
+    numbers = torch.full(kept.shape, total, device=kept.device)
+    numbers[kept] = torch.arange(total, device=kept.device)
+    rows, columns = kept.shape[2:]
+    numbers = F.pad(numbers, (0, columns % 2, 0, rows % 2), value=total)
+    four = [numbers[..., j::2, i::2] for i in range(2) for j in range(2)]
+    return torch.stack(four, dim=-1)[parents]
+
+
+def _spread(tokens: Tensor, where: Tensor, batch: int, size: Sequence[int]) -> Tensor:
+    """Kept tokens ``(T, C)`` to ``(B, h, w, C)`` with zeros between."""
+    maps = tokens.new_zeros(batch * size[0] * size[1], tokens.shape[1])
+    return maps.index_copy(0, where, tokens).view(batch, *size, -1)
+
+
+def is_hooked(part: nn.Module) -> bool:
+    """Whether a hook waits on ``part`` itself."""
     return bool(part._forward_hooks or part._forward_pre_hooks or part._backward_hooks or part._backward_pre_hooks)
 
 
-class Windows(NamedTuple):
-    """How the tokens of a batch of maps are cut into windows.
-
-    Attributes:
-        order: ``(W N)``, the token at each place, window by window; 0 where there is only padding.
-        place: ``(T)``, the place of each token.
-        padding: ``(W N, 1)`` of {0, 1}, 0 where there is only padding; None where there is none.
-        mask: ``(W of an image, N, N)``, -100 between tokens that only the shift brought together; None without shift.
-        tokens: N.
-    """
-
-    order: Tensor
-    place: Tensor
-    padding: Tensor | None
-    mask: Tensor | None
-    tokens: int
-
-    def gather(self, tokens: Tensor) -> Tensor:
-        """``(T, C)`` to ``(W N, C)``, padding as zeros."""
-        gathered = tokens.index_select(0, self.order)
-        return gathered if self.padding is None else gathered.mul_(self.padding.to(gathered.dtype))
-
-    def scatter(self, gathered: Tensor) -> Tensor:
-        """``(W N, C)`` to ``(T, C)``, padding left out."""
-        return gathered.index_select(0, self.place)
-
-
-@lru_cache(maxsize=64)
-@torch.inference_mode(False)  # what is made for inference could not be trained with later
-def _windows(
-    batch: int, size: tuple[int, int], window: tuple[int, int], shift: tuple[int, int], device: torch.device
-) -> Windows:
-    window, shift = get_window_size(size, window, shift)
-    rows, columns = (-(-length // side) * side for length, side in zip(size, window, strict=True))
-    numbers = torch.arange(batch * size[0] * size[1], device=device).view(batch, *size, 1)
-    numbers = F.pad(numbers, (0, 0, 0, columns - size[1], 0, rows - size[0]), value=-1)
-    numbers = numbers.roll((-shift[0], -shift[1]), dims=(1, 2))
-    order = window_partition(numbers, window).reshape(-1)
-    is_token = order >= 0
-    place = torch.empty(batch * size[0] * size[1], dtype=torch.long, device=device)
-    place[order[is_token]] = torch.arange(len(order), device=device)[is_token]
-    return Windows(
-        order=order.clamp(min=0),
-        place=place,
-        padding=None if bool(is_token.all()) else is_token[:, None].float(),
-        mask=compute_mask([rows, columns], window, shift, device) if any(shift) else None,
-        tokens=window[0] * window[1],
-    )
+def _run_block(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch: int) -> Tensor:
+    for half in (_attend, _transform):
+        if block.use_checkpoint:
+            tokens = checkpoint(half, block, tokens, windows, batch, use_reentrant=False)
+        else:
+            tokens = half(block, tokens, windows, batch)
+    return tokens
 
 
 def _attend(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch: int) -> Tensor:
     attention, norm = block.attn, block.norm1
-    bias = _position_bias(attention, windows.tokens)
-    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, batch, tokens))
+    bias = _position_bias(attention)
+    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, windows, batch, tokens))
     return _Attention.apply(
         tokens, norm.weight, norm.bias, attention.qkv.weight, attention.qkv.bias, bias,
         attention.proj.weight, attention.proj.bias, windows, how,
@@ -129,7 +137,7 @@ def _attend(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch
 
 def _transform(block: SwinTransformerBlock, tokens: Tensor, windows: Windows, batch: int) -> Tensor:
     mlp, norm = block.mlp, block.norm2
-    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, batch, tokens))
+    how = _How(norm.eps, _compute_dtype(tokens), _kept_share(block, windows, batch, tokens))
     return _Perceptron.apply(
         tokens, norm.weight, norm.bias, mlp.linear1.weight, mlp.linear1.bias, mlp.linear2.weight, mlp.linear2.bias, how
     )
@@ -154,17 +162,19 @@ def _compute_dtype(tokens: Tensor) -> torch.dtype:
     return torch.get_autocast_dtype(kind) if torch.is_autocast_enabled(kind) else tokens.dtype
 
 
-def _kept_share(block: SwinTransformerBlock, batch: int, tokens: Tensor) -> Tensor | None:
+def _kept_share(block: SwinTransformerBlock, windows: Windows, batch: int, tokens: Tensor) -> Tensor | None:
     if isinstance(block.drop_path, nn.Identity) or not block.training:
         return None
     shares = block.drop_path(tokens.new_ones(batch, 1))
-    return shares.repeat_interleave(len(tokens) // batch, dim=0)
+    return shares.index_select(0, windows.image)
 
 
-def _position_bias(attention: WindowAttention, tokens: int) -> Tensor:
-    """``(heads, N, N)``; in a window that is smaller than it should be MONAI takes the first rows of the table."""
-    index = cast(Tensor, attention.relative_position_index)[:tokens, :tokens].reshape(-1)
-    return attention.relative_position_bias_table[index].view(tokens, tokens, -1).permute(2, 0, 1).contiguous()
+def _position_bias(attention: WindowAttention) -> Tensor:
+    """``(heads, N, N)`` of a full window."""
+    index = cast(Tensor, attention.relative_position_index)
+    return (
+        attention.relative_position_bias_table[index.reshape(-1)].view(*index.shape, -1).permute(2, 0, 1).contiguous()
+    )
 
 
 _ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
@@ -201,10 +211,10 @@ class _Attention(torch.autograd.Function):
             qkv = _linear(normal, qkv_weight.to(how.dtype), qkv_bias.to(how.dtype))
             # In half precision maps are small, and computing them again costs more of a step.
             keep = any(ctx.needs_input_grad) and how.dtype in (torch.bfloat16, torch.float16)
-            attended, maps = attend(qkv, bias, windows.mask, keep=keep)
+            attended, maps = attend(qkv, bias, windows.chunks, keep=keep)
             branch = windows.scatter(_linear(attended, proj_weight.to(how.dtype), proj_bias.to(how.dtype)))
             if any(ctx.needs_input_grad):
-                ctx.save_for_backward(tokens, mean, rstd, gain, offset, qkv, bias, maps, qkv_weight, proj_weight)
+                ctx.save_for_backward(tokens, mean, rstd, gain, offset, qkv, bias, qkv_weight, proj_weight, *maps)
                 ctx.windows, ctx.how = windows, how
             return _added(tokens, branch, how)
 
@@ -212,12 +222,12 @@ class _Attention(torch.autograd.Function):
     @once_differentiable
     def backward(ctx: Any, *grads: Tensor) -> tuple[Tensor | None, ...]:
         [grad] = grads
-        tokens, mean, rstd, gain, offset, qkv, bias, maps, qkv_weight, proj_weight = ctx.saved_tensors
+        tokens, mean, rstd, gain, offset, qkv, bias, qkv_weight, proj_weight, *maps = ctx.saved_tensors
         windows, how = ctx.windows, ctx.how
         with torch.autocast(grad.device.type, enabled=False):
             branch = windows.gather(_branch_grad(grad, how))
             attended_grad = _linear(branch, proj_weight.to(how.dtype).mT)
-            qkv_grad, bias_grad, attended = attend_backward(attended_grad, qkv, bias, windows.mask, maps)
+            qkv_grad, bias_grad, attended = attend_backward(attended_grad, qkv, bias, windows.chunks, maps)
             proj_weight_grad, proj_bias_grad = branch.mT @ attended, branch.sum(0)
             normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
             normal = windows.gather(normal.to(how.dtype))

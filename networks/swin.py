@@ -9,8 +9,9 @@ from monai.networks.blocks import Convolution
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformer
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
+from torch.nn import functional as F
 
-from .fast_swin import run_stage
+from .fast_swin import merged, run_stage
 
 
 class SwinSize(StrEnum):
@@ -27,6 +28,13 @@ class Stem(StrEnum):
 
     PATCH = "patch"
     CONV = "conv"
+
+
+class Tokens(StrEnum):
+    """Which tokens a network computes: all, or only those of the breast (in pretraining: what is visible of it)."""
+
+    ALL = "all"
+    BREAST = "breast"
 
 
 class SwinLayout(NamedTuple):
@@ -75,7 +83,8 @@ class SwinEncoder(nn.Module):
     official code and transformers then shift in neither.
 
     Stages run by :func:`~mammo.networks.fast_swin.run_stage`, in about half of the activation memory of MONAI's own
-    forward pass, with the same outputs to rounding.
+    forward pass, with the same outputs to rounding. Where only some tokens are kept, the others cost nothing behind the
+    patch embedding: attention does not see them, and they enter patch merging as zeros.
 
     Args:
         in_channels: channels of the image, 1 for mammograms.
@@ -105,9 +114,11 @@ class SwinEncoder(nn.Module):
 
     Shape:
         - x: ``(B, in_channels, H, W)``.
+        - kept: ``(B, 1, H, W)``, not 0 at pixels whose tokens are computed; None computes all.
         - output: five channel-first maps: the patch embedding, after patch merging 1, 2 and 3, and the last
           stage normalised. With stride s, map i is ``ceil(H / s) x ceil(W / s)``; for Swin-B at 224:
-          128 x 56 x 56, 256 x 28 x 28, 512 x 14 x 14, 1024 x 7 x 7, 1024 x 7 x 7.
+          128 x 56 x 56, 256 x 28 x 28, 512 x 14 x 14, 1024 x 7 x 7, 1024 x 7 x 7. Tokens that are not kept are 0 in all
+          but the first.
 
     Raises:
         ValueError: an unknown size, a layout that has not four stages or whose widths the heads do not
@@ -170,8 +181,12 @@ class SwinEncoder(nn.Module):
         self.features = nn.Identity()
         self.apply(partial(_initialise, xavier=layout.xavier))
 
-    def forward(self, x: Tensor) -> list[Tensor]:
-        return self.encode(self.embed(x))
+    def forward(self, x: Tensor, kept: Tensor | None = None) -> list[Tensor]:
+        return self.encode(self.embed(x), None if kept is None else self.kept_tokens(kept))
+
+    def kept_tokens(self, pixels: Tensor) -> Tensor:
+        """Tokens ``(B, 1, h, w)`` bool that hold any pixel of ``(B, 1, H, W)`` that is not 0."""
+        return F.max_pool2d((pixels != 0).float(), self.patch_size, ceil_mode=True) > 0
 
     def embed(self, x: Tensor) -> Tensor:
         """Patch embedding ``(B, embed_dim, ceil(H / patch_size), ceil(W / patch_size))`` of an image."""
@@ -183,14 +198,20 @@ class SwinEncoder(nn.Module):
             )
         return self.swin.pos_drop(self.swin.patch_embed((x - self.image_mean) / self.image_std))
 
-    def encode(self, tokens: Tensor) -> list[Tensor]:
-        """The five maps of :meth:`forward` from the patch embedding, which is the first of them."""
+    def encode(self, tokens: Tensor, kept: Tensor | None = None) -> list[Tensor]:
+        """The five maps of :meth:`forward` from the patch embedding, which is the first of them.
+
+        Args:
+            tokens: ``(B, embed_dim, h, w)``.
+            kept: ``(B, 1, h, w)`` bool, the tokens that are computed; None computes all.
+        """
         *stages, last = self.stages
         maps = [tokens]
         for stage, output in zip(stages, self.outputs, strict=True):
-            maps.append(output(run_stage(stage, maps[-1])))
-        normalised = self.norm(run_stage(last, maps[-1]).permute(0, 2, 3, 1))  # (B, h, w, C)
-        return [*maps, self.features(normalised.permute(0, 3, 1, 2))]
+            maps.append(output(run_stage(stage, maps[-1], kept)))
+            kept = kept if kept is None else merged(kept)
+        normalised = self.norm(run_stage(last, maps[-1], kept).permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # (B, C, h, w)
+        return [*maps, self.features(normalised if kept is None else normalised * kept)]
 
     @property
     def stages(self) -> tuple[BasicLayer, BasicLayer, BasicLayer, BasicLayer]:

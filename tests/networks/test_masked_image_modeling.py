@@ -91,6 +91,41 @@ def test_hidden_pixels_cannot_be_seen(decoder, fill):
     assert not torch.allclose(network(x), network(other))
 
 
+@pytest.mark.parametrize("decoder", ["published", "unetr"])
+def test_sparse_pretraining_sees_the_visible_breast_only(decoder):
+    network = SwinMIM(SwinEncoder(size="micro", stem="patch", patch_size=4), decoder, tokens="breast").eval()
+    hidden = F.interpolate((torch.rand(2, 1, 6, 10) > 0.5).float(), scale_factor=16)
+    mask = torch.zeros(2, 1, 96, 160)
+    mask[..., 8:70, :101] = 1
+    x = torch.cat([torch.rand(2, 1, 96, 160), mask], 1)
+    kept = network.encoder.kept_tokens(mask * (1 - hidden)).float()
+    seen = F.interpolate(kept, scale_factor=4) * (1 - hidden)
+    other = torch.cat([x[:, :1].where(seen > 0, torch.rand_like(mask)), mask], 1)
+    maps = [n.encoder(v[:, :1] * (1 - hidden), mask * (1 - hidden))[-1] for n, v in ((network, x), (network, other))]
+    torch.testing.assert_close(*maps, rtol=0, atol=0)
+    if decoder == "published":  # the skips of the other show the air
+        torch.testing.assert_close(network(x, hidden), network(other, hidden), rtol=0, atol=0)
+    assert not torch.allclose(network(x, hidden), network(x))
+
+
+def test_the_decoder_finds_a_learned_vector_where_no_token_was_computed():
+    network = SwinMIM(SwinEncoder(size="micro", stem="patch", patch_size=4), tokens="breast")
+    seen = []
+    network.decoder.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0][-1]))
+    mask = torch.zeros(1, 1, 64, 96)
+    mask[..., :32, :40] = 1  # tokens of the last map: row 0, columns 0 and 1
+    network(torch.cat([torch.rand(1, 1, 64, 96), mask], 1)).sum().backward()
+    empty = network.empty_token.expand(1, -1, 2, 3)
+    expected = torch.tensor([[False, False, True], [True, True, True]])
+    assert torch.equal((seen[0] == empty).all(dim=1)[0], expected)
+    assert network.empty_token.grad.abs().min() > 0
+
+
+def test_a_mask_token_without_hidden_tokens_is_refused():
+    with pytest.raises(ValueError, match="fill: token"):
+        SwinMIM(SwinEncoder(size="micro"), fill="token", tokens="breast")
+
+
 def test_zero_fill_is_the_network_on_the_image_with_holes():
     network = SwinMIM(SwinEncoder(size="micro")).eval()
     x, hidden = torch.rand(1, 1, 64, 64), (torch.rand(1, 1, 64, 64) > 0.5).float()
