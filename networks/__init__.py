@@ -12,27 +12,37 @@ from .attention_maps import (
 from .checkpoints import encoder_state, load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, split_tasks
 from .decoders import PublishedDecoder, UnetrDecoder
+from .detector import LesionDetector, SwinPyramid
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
+from .parameter_groups import parameter_groups
+from .risk import AdditiveHazard, RiskClassifier
+from .semi_supervised import MaskedReconstruction
 from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
 
 __all__ = [
+    "AdditiveHazard",
     "AttentionLayers",
     "AttentionRecord",
     "DecoderName",
+    "LesionDetector",
     "MammogramClassifier",
     "MaskFill",
+    "MaskedReconstruction",
     "Pooling",
     "PublishedDecoder",
+    "RiskClassifier",
     "Stem",
     "SwinEncoder",
     "SwinLayout",
     "SwinMIM",
+    "SwinPyramid",
     "SwinSize",
     "UnetrDecoder",
     "WindowGrid",
     "encoder_state",
     "load_encoder",
     "load_network",
+    "parameter_groups",
     "read_state",
     "record_attention",
     "split_tasks",

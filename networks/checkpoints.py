@@ -37,10 +37,13 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
 def load_network(network: Network, path: str | Path, device: torch.device | str | None = None) -> Network:
     """Fill a whole network with the weights of a checkpoint and return it, on ``device`` where one is given.
 
+    What a classifier was trained with beside its labels (:class:`MaskedReconstruction`) is left aside.
+
     Raises:
         ValueError: as :func:`load_encoder`.
     """
-    _fill(network, read_state(Path(path)), Path(path))
+    state = {name: tensor for name, tensor in read_state(Path(path)).items() if not name.startswith("reconstruction.")}
+    _fill(network, state, Path(path))
     return network if device is None else network.to(device)
 
 

@@ -1,6 +1,7 @@
 """Mammogram classifier: a Swin encoder, pooling over the breast, one linear head for one or several tasks."""
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from typing import Literal, overload
 
 import torch
@@ -44,7 +45,8 @@ class MammogramClassifier(nn.Module):
         - x: ``(B, 1 or 2, H, W)``, image in [0, 1] and breast mask of {0, 1}; without it the mask is 1.
         - output: logits ``(B, K)`` with K the classes of all tasks in order, see :func:`split_tasks`. With
           ``details``, a dictionary of ``logits``, the mask-weighted vectors ``breast`` and ``background``
-          ``(B, C)``, and ``attention``, the maps of every attention layer ``(B * windows, heads, N, N)``.
+          ``(B, C)``, and ``attention``, the maps of every attention layer ``(B * windows, heads, N, N)``; with
+          ``attention=False`` they are not recorded, which is faster.
 
     Raises:
         ValueError: no task, a task of fewer than two classes, an unknown pooling, or an input of other channels.
@@ -73,16 +75,22 @@ class MammogramClassifier(nn.Module):
         self.reconstruction = reconstruction
 
     @overload
-    def forward(self, x: Tensor, details: Literal[False] = False) -> Tensor: ...
+    def forward(self, x: Tensor, details: Literal[False] = False, attention: bool = True) -> Tensor: ...
     @overload
-    def forward(self, x: Tensor, details: bool) -> Tensor | dict[str, Tensor | list[Tensor]]: ...
-    def forward(self, x: Tensor, details: bool = False) -> Tensor | dict[str, Tensor | list[Tensor]]:
+    def forward(
+        self, x: Tensor, details: bool, attention: bool = True
+    ) -> Tensor | dict[str, Tensor | list[Tensor]]: ...
+    def forward(
+        self, x: Tensor, details: bool = False, attention: bool = True
+    ) -> Tensor | dict[str, Tensor | list[Tensor]]:
         image, mask = self._split(x)
         if not details:
             return self._classify(self._features(image, mask), mask)["logits"]
-        with record_attention(self.encoder) as record:
-            features = self._features(image, mask)
-        found = {**self._classify(features, mask), "attention": record.maps}
+        found: dict[str, Tensor | list[Tensor]] = {}
+        with record_attention(self.encoder) if attention else nullcontext() as record:
+            found |= self._classify(self._features(image, mask), mask)
+        if record is not None:
+            found["attention"] = record.maps
         if self.reconstruction is not None and self.training:
             found |= self.reconstruction(torch.cat([image, mask], dim=1))
         return found

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple, cast
 
 import torch
-from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformerBlock, WindowAttention
+from monai.networks.nets.swin_unetr import BasicLayer, PatchMergingV2, SwinTransformerBlock, WindowAttention
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
@@ -72,11 +72,10 @@ def _run_kept(stage: BasicLayer, x: Tensor, kept: Tensor) -> Tensor:
             maps = _spread(tokens, where, batch, size)
             tokens = run_masked_block(block, maps, kept[:, 0]).reshape(-1, channels).index_select(0, where)
             continue
-        if block.shift_size not in windows:
-            windows[block.shift_size] = kept_windows(
-                kept[:, 0], block.window_size, block.shift_size, block.attn.num_heads
-            )
-        tokens = _run_block(block, tokens, windows[block.shift_size], batch)
+        shift = tuple(block.shift_size)
+        if shift not in windows:
+            windows[shift] = kept_windows(kept[:, 0], block.window_size, shift, block.attn.num_heads)
+        tokens = _run_block(block, tokens, windows[shift], batch)
     if stage.downsample is None:
         return _spread(tokens, where, batch, size).permute(0, 3, 1, 2)
     parents = merged(kept)
@@ -84,7 +83,7 @@ def _run_kept(stage: BasicLayer, x: Tensor, kept: Tensor) -> Tensor:
     children = _children(kept, parents)  # (T', 4)
     zero = tokens.new_zeros(1, channels)
     tokens = torch.cat([tokens, zero]).index_select(0, children.flatten()).view(-1, 4 * channels)
-    merging = stage.downsample
+    merging = cast(PatchMergingV2, stage.downsample)
     tokens = merging.reduction(merging.norm(tokens))
     return _spread(tokens, where, batch, parents.shape[2:]).permute(0, 3, 1, 2)
 
@@ -177,12 +176,16 @@ def _position_bias(attention: WindowAttention) -> Tensor:
     )
 
 
-_ONEDNN = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise")
+_ONEDNN: tuple[torch.dtype, ...] = ()
+if torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, "_linear_pointwise"):
+    _ONEDNN = (torch.float32,)
+    if torch.ops.mkldnn._is_mkldnn_bf16_supported():  # not on every CPU
+        _ONEDNN = (torch.float32, torch.bfloat16)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     """``x @ weight.mT + bias``; on a CPU by oneDNN, up to 1.5 times as fast as MKL, which PyTorch takes for float32."""
-    if _ONEDNN and x.device.type == "cpu" and x.dtype in (torch.float32, torch.bfloat16):
+    if x.device.type == "cpu" and x.dtype in _ONEDNN:
         product: Tensor = torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
         return product
     return F.linear(x, weight, bias)
@@ -206,7 +209,7 @@ class _Attention(torch.autograd.Function):
         how: _How,
     ) -> Tensor:
         with torch.autocast(tokens.device.type, enabled=False):
-            normal, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            normal, mean, rstd = _norm(tokens, gain, offset, how.eps)
             normal = windows.gather(normal.to(how.dtype))
             qkv = _linear(normal, qkv_weight.to(how.dtype), qkv_bias.to(how.dtype))
             # In half precision maps are small, and computing them again costs more of a step.
@@ -229,7 +232,7 @@ class _Attention(torch.autograd.Function):
             attended_grad = _linear(branch, proj_weight.to(how.dtype).mT)
             qkv_grad, bias_grad, attended = attend_backward(attended_grad, qkv, bias, windows.chunks, maps)
             proj_weight_grad, proj_bias_grad = branch.mT @ attended, branch.sum(0)
-            normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            normal = _norm(tokens, gain, offset, how.eps)[0]
             normal = windows.gather(normal.to(how.dtype))
             qkv_weight_grad, qkv_bias_grad = qkv_grad.mT @ normal, qkv_grad.sum(0)
             normal_grad = windows.scatter(_linear(qkv_grad, qkv_weight.to(how.dtype).mT))
@@ -258,7 +261,7 @@ class _Perceptron(torch.autograd.Function):
         how: _How,
     ) -> Tensor:
         with torch.autocast(tokens.device.type, enabled=False):
-            normal, mean, rstd = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps)
+            normal, mean, rstd = _norm(tokens, gain, offset, how.eps)
             weight1, weight2 = weight1.to(how.dtype), weight2.to(how.dtype)
             hidden = _linear(normal.to(how.dtype), weight1, bias1.to(how.dtype))
             del normal
@@ -280,7 +283,7 @@ class _Perceptron(torch.autograd.Function):
             weight2_grad, bias2_grad = branch.mT @ active, branch.sum(0)
             active = _linear(branch, weight2.mT)
             hidden_grad = torch.ops.aten.gelu_backward.grad_input(active, hidden, grad_input=active)
-            normal = F.layer_norm(tokens, tokens.shape[1:], gain, offset, how.eps).to(how.dtype)
+            normal = _norm(tokens, gain, offset, how.eps)[0].to(how.dtype)
             weight1_grad, bias1_grad = hidden_grad.mT @ normal, hidden_grad.sum(0)
             normal = _linear(hidden_grad, weight1.mT)
             tokens_grad, gain_grad, offset_grad = _norm_backward(normal, tokens, mean, rstd, gain, offset)
@@ -304,9 +307,22 @@ def _branch_grad(grad: Tensor, how: _How) -> Tensor:
     return grad.to(how.dtype)
 
 
+def _norm(tokens: Tensor, gain: Tensor, offset: Tensor, eps: float) -> tuple[Tensor, Tensor, Tensor]:
+    """Layer norm with means and reciprocal deviations."""
+    tokens = _as_weights(tokens, gain)
+    found: tuple[Tensor, Tensor, Tensor] = torch.native_layer_norm(tokens, tokens.shape[1:], gain, offset, eps)
+    return found
+
+
+def _as_weights(tokens: Tensor, gain: Tensor) -> Tensor:
+    """Tokens in the type of the weights, which CUDA's layer norm demands and the CPU's does not."""
+    return tokens if tokens.device.type == "cpu" else tokens.to(gain.dtype)
+
+
 def _norm_backward(
     grad: Tensor, tokens: Tensor, mean: Tensor, rstd: Tensor, gain: Tensor, offset: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
+    tokens = _as_weights(tokens, gain)
     grads: tuple[Tensor, Tensor, Tensor] = torch.ops.aten.native_layer_norm_backward(
         grad.to(tokens.dtype), tokens, tokens.shape[1:], mean, rstd, gain, offset, [True, True, True]
     )

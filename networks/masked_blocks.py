@@ -6,7 +6,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from monai.networks.nets.swin_unetr import SwinTransformerBlock, compute_mask, get_window_size, window_partition
+from monai.networks.nets.swin_unetr import (
+    SwinTransformerBlock,
+    WindowAttention,
+    compute_mask,
+    get_window_size,
+    window_partition,
+)
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -37,13 +43,17 @@ def run_masked_block(block: SwinTransformerBlock, maps: Tensor, kept: Tensor) ->
     mask = maps.new_zeros(*there.shape, there.shape[1]).masked_fill_(~there[:, None], _NOT_KEPT)
     if any(shift):
         mask += compute_mask([rows, columns], window, shift, maps.device).repeat(len(kept), 1, 1)
-    with _attention_mask(block.attn, mask, there):
-        result: Tensor = block(maps, None)
+    checkpointed, block.use_checkpoint = block.use_checkpoint, False  # computed again, it would miss the mask
+    try:
+        with _attention_mask(block.attn, mask, there):
+            result: Tensor = block(maps, None)
+    finally:
+        block.use_checkpoint = checkpointed
     return result * kept[..., None]
 
 
 @contextmanager
-def _attention_mask(attention: nn.Module, mask: Tensor, there: Tensor) -> Iterator[None]:
+def _attention_mask(attention: WindowAttention, mask: Tensor, there: Tensor) -> Iterator[None]:
     def put_mask(module: nn.Module, inputs: Any, options: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
         return inputs, options | {"mask": mask}
 

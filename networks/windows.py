@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -95,9 +96,9 @@ def all_windows(
     mask = compute_mask([rows, columns], window, shift, device) if any(shift) else None
     chunks = []
     for part in _parts(len(order) // tokens, heads * tokens * tokens, device):
-        numbers = None if mask is None else torch.arange(part.start, part.stop, device=device) % len(mask)
+        of_mask = None if mask is None else torch.arange(part.start, part.stop, device=device) % len(mask)
         places = slice(part.start * tokens, part.stop * tokens)
-        chunks.append(Chunk(places, part.stop - part.start, tokens, mask=mask, numbers=numbers))
+        chunks.append(Chunk(places, part.stop - part.start, tokens, mask=mask, numbers=of_mask))
     return Windows(
         order=order.clamp(min=0),
         place=place,
@@ -108,7 +109,7 @@ def all_windows(
     )
 
 
-def kept_windows(kept: Tensor, window: tuple[int, int], shift: tuple[int, int], heads: int) -> Windows:
+def kept_windows(kept: Tensor, window: Sequence[int], shift: Sequence[int], heads: int) -> Windows:
     """Windows of the tokens that are kept: attention sees no others, padding neither.
 
     Windows of about as many tokens are worked on together (compare the groups of Huang et al. 2022, arXiv:2205.13515).

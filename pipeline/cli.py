@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from .data_verbs import add_data_verbs
+from .evaluation_verbs import add_evaluation_verbs
+from .study_verbs import add_study_verb
 from .terminal import configure_logging, stop_on_sigterm, user_error
 
 STAGES = {
@@ -18,6 +20,8 @@ STAGES = {
     "finetune": "train a classifier from a pretrained encoder, or from scratch with --pretrained null",
     "evaluate": "score a classifier on the test patients, with intervals",
     "explain": "attention and Grad-CAM of each case, with figures and measures",
+    "detect": "train a lesion detector (boxes) from a pretrained encoder, or from scratch with --pretrained null",
+    "evaluate_detection": "score a detector on the test patients: FROC and average precision, with boxes",
 }
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
@@ -25,8 +29,11 @@ EXAMPLES = """examples:
   mammo audit CBIS-DDSM/datalist.json                   does a patient or a picture leak between the sections?
   mammo pretrain --dataset_dir CBIS-DDSM --cache_dir prepared --max_epochs 100
   mammo finetune --dataset_dir CBIS-DDSM --label_percentage 10
-  mammo evaluate --dataset_dir CBIS-DDSM
+  mammo evaluate --dataset_dir CBIS-DDSM --explanations true
   mammo explain --dataset_dir CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
+  mammo compare outputs/pretrained outputs/from_scratch  paired differences of every measure
+  mammo verify outputs/finetune                          do hashes and metrics still hold?
+  mammo study label_efficiency --dataset_dir CBIS-DDSM --fractions 1 10 100 --seeds 0 1 2
   mammo report --datalist CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
   mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
 Research use only."""
@@ -76,6 +83,7 @@ def build_parser() -> argparse.ArgumentParser:
     demo.set_defaults(verb=_demo, name="demo")
 
     add_data_verbs(verbs)
+    add_study_verb(verbs)
     for name, text in STAGES.items():
         stage = verbs.add_parser(
             name,
@@ -88,16 +96,18 @@ def build_parser() -> argparse.ArgumentParser:
             "--overlay",
             action="append",
             default=[],
-            help="configuration laid over: tiny, dual_stage or a path",
+            help="configuration laid over: tiny, dual_stage, density, dense, tomosynthesis, risk or a path",
         )
         stage.set_defaults(verb=_stage, stage=name, name=name)
 
     _add_report(verbs)
+    add_evaluation_verbs(verbs)
     predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
     predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
     predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
     predict.add_argument("--gate", default="training", help="what is not scored: training, deploy (stricter) or all")
+    predict.add_argument("--operating_points", type=Path, help="of an evaluation; by default that in the run folder")
     predict.set_defaults(verb=_predict, name="predict")
     convert = verbs.add_parser(
         "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
@@ -191,7 +201,7 @@ def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .predict import predict
 
-    predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate)
+    predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate, arguments.operating_points)
 
 
 def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

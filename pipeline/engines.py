@@ -10,6 +10,8 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
+from .random_streams import stream_seed
+
 
 class PrepareMaskedBatch:
     """Draw the hidden blocks of a batch: the ``prepare_batch`` of a masked-image-modelling engine.
@@ -33,7 +35,15 @@ class PrepareMaskedBatch:
 
     def start_epoch(self, epoch: int) -> None:
         """Set the random stream for an epoch, so that a resumed run draws what an uninterrupted one draws."""
-        self.generator.manual_seed(self.seed + 7919 * (0 if self.repeat else epoch) + idist.get_rank())
+        self.generator.manual_seed(stream_seed(self.seed, 0 if self.repeat else epoch, idist.get_rank()))
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Where the random stream is within an epoch."""
+        return {"generator": self.generator.get_state()}
+
+    def load_state_dict(self, state: Mapping[str, Tensor]) -> None:
+        """Go on where the random stream of :meth:`state_dict` was."""
+        self.generator.set_state(state["generator"])
 
     def attach(self, engine: Any) -> None:
         """Follow the epochs of ``engine``."""

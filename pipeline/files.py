@@ -30,7 +30,7 @@ def write_atomically(path: str | Path, content: bytes) -> None:
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(path)
+    temporary = temporary_name(path)
     try:
         with open(temporary, "xb") as file:
             file.write(content)
@@ -51,7 +51,7 @@ def link_atomically(path: str | Path, name: str | Path) -> None:
     """
     path, name = Path(path), Path(name)
     name.parent.mkdir(parents=True, exist_ok=True)
-    temporary = _temporary(name)
+    temporary = temporary_name(name)
     try:
         os.link(path, temporary)
         os.replace(temporary, name)
@@ -75,7 +75,7 @@ def sweep(folder: str | Path) -> int:
     return swept
 
 
-def _temporary(path: Path) -> Path:
+def temporary_name(path: Path) -> Path:
     """A new name beside ``path`` that says whose it is."""
     return path.with_name(f".{path.name[:40]}.{next(_NUMBERS)}-{os.getpid()}@{_HOST}.tmp")
 

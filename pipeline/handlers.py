@@ -22,6 +22,8 @@ from monai.utils import set_determinism
 from torch import Tensor, nn
 
 from .files import write_atomically
+from .gather import gathered
+from .random_streams import stream_seed
 
 logger = logging.getLogger(__name__)
 
@@ -29,12 +31,15 @@ PREDICTION_COLUMNS = (
     "image_id", "patient_id", "laterality", "view", "dataset", "split", "density", "abnormality", "birads",
 )  # fmt: skip
 
+ImageKey = tuple[str | None, str]
+
 
 class SeedEpoch:
     """Seed every generator at the start of each epoch from ``seed``, the epoch's number and the process's rank.
 
     Processes of a distributed run augment differently. A run that was interrupted and resumed equals one that was
-    not (with ``num_workers`` 0 exactly; with workers, MONAI seeds them from torch's generator, which is seeded here).
+    not: what is drawn in an epoch does not depend on those before (MONAI seeds worker processes from torch's generator,
+    which is seeded here). Within an epoch, :class:`mammo.pipeline.checkpoints.TrainingCheckpoints` sees to that.
     """
 
     def __init__(self, seed: int) -> None:
@@ -45,7 +50,7 @@ class SeedEpoch:
         engine.add_event_handler(Events.EPOCH_STARTED, self)
 
     def __call__(self, engine: Workflow) -> None:
-        seed = self.seed + engine.state.epoch + 7919 * idist.get_rank()
+        seed = stream_seed(self.seed, engine.state.epoch, idist.get_rank())
         set_determinism(seed)
         dataset = engine.state.dataloader.dataset
         transform = getattr(dataset, "transform", None)
@@ -110,6 +115,14 @@ class HistoryWriter:
             for name, rows in self.rows.items():
                 rows[:] = [row for row in stored.get(name, []) if row["epoch"] < engine.state.epoch]
 
+    def state_dict(self) -> dict[str, Any]:
+        """The sums of an unfinished epoch."""
+        return {"sums": dict(self.sums), "steps": self.steps}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Go on with the sums of :meth:`state_dict`."""
+        self.sums, self.steps = dict(state["sums"]), state["steps"]
+
     def add(self, engine: Workflow) -> None:
         """Add one step's loss and its parts."""
         output = engine.state.output
@@ -140,13 +153,23 @@ class HistoryWriter:
         return ", ".join(f"{name} {value:.4f}" for name, value in measured.items() if name != "epoch")
 
 
+def image_key(known: Mapping[str, Any]) -> ImageKey:
+    """What tells an image from all others of a run: data set (None where it is not told) and ``image_id``.
+
+    Args:
+        known: a record, or an item of a batch.
+    """
+    return known.get("dataset"), known["image_id"]
+
+
 class PredictionWriter:
     """Collect an evaluator's probabilities and write ``predictions.csv``, one row an image.
 
     Args:
         path: the file to write.
         tasks: class count of each task in the order of the logits; the first one is written.
-        records: the records of the images by ``image_id``; what they know of an image goes beside its score.
+        records: the records of the images; what they know of an image goes beside its score. The items of a batch
+            name theirs by ``image_id``, and ``dataset`` where the records have one: two data sets may share ids.
         columns: the fields of a record that are written.
     """
 
@@ -160,9 +183,9 @@ class PredictionWriter:
     ) -> None:
         self.path = Path(path)
         self.classes = next(iter(tasks.values()))
-        self.records = {record["image_id"]: record for record in records}
+        self.records = {image_key(record): record for record in records}
         self.columns = tuple(columns)
-        self.rows: list[dict[str, Any]] = []
+        self.rows: list[tuple[ImageKey, dict[str, Any]]] = []
 
     def attach(self, engine: Workflow) -> None:
         """Register with the evaluator ``engine``."""
@@ -173,7 +196,8 @@ class PredictionWriter:
     def add(self, engine: Workflow) -> None:
         """Add the images of one decollated batch."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            record = self.records[item["image_id"]]
+            key = image_key(item)
+            record = self.records[key]
             row = {name: record.get(name) for name in self.columns}
             scores = output["pred"][: self.classes].softmax(dim=0)
             row["label"] = int(item["label"][0])
@@ -181,17 +205,13 @@ class PredictionWriter:
                 row["probability"] = float(scores[1])
             else:
                 row |= {f"probability_{k}": float(score) for k, score in enumerate(scores)}
-            self.rows.append(row)
+            self.rows.append((key, row))
 
     def write(self, engine: Workflow) -> None:
         """Gather the rows of all processes and write the table."""
-        rows = self.rows
-        if idist.get_world_size() > 1:
-            gathered: list[Any] = [None] * idist.get_world_size()
-            torch.distributed.all_gather_object(gathered, self.rows)
-            rows = [row for part in gathered for row in part]
+        rows = dict(gathered(self.rows))  # processes whose parts are filled up score an image twice
         if idist.get_rank() == 0:
-            write_table(pd.DataFrame(rows).drop_duplicates("image_id"), self.path)
+            write_table(pd.DataFrame(list(rows.values())), self.path)
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:
@@ -224,9 +244,11 @@ class ReconstructionPictures:
         picture = engine.state.output["pred"][: self.images, 0].float().cpu().clamp(0, 1)
         image, hidden = target[:, 0], target[:, 2]
         rows = [torch.cat(list(row), dim=1) for row in (image, image * (1 - hidden), picture)]
-        self.directory.mkdir(parents=True, exist_ok=True)
         grid = (torch.cat(rows) * 255).round().to(torch.uint8).numpy()
-        PIL.Image.fromarray(grid).save(self.directory / f"reconstruction_epoch_{engine.state.epoch:03d}.png")
+        picture_file = io.BytesIO()
+        PIL.Image.fromarray(grid).save(picture_file, format="PNG")
+        path = self.directory / f"reconstruction_epoch_{engine.state.epoch:03d}.png"
+        write_atomically(path, picture_file.getvalue())
 
 
 class ProgressBar:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 from monai.utils import ensure_tuple
+from numpy.typing import NDArray
 
 from .datasets import Record, scan
 from .gate import Outcome
 from .handlers import write_table
+from .metrics import apply_class_temperature, apply_temperature
 
 logger = logging.getLogger(__name__)
 
@@ -84,14 +88,29 @@ def find_images(path: Path) -> list[Path]:
 class ScoreWriter:
     """Write one row an image: its probability, or why there is none.
 
+    With operating points there are also ``probability_calibrated`` and, for two classes, a column ``flagged_RULE`` for
+    each threshold that was locked on validation images. A network of K > 2 classes gives ``probability_0`` to
+    ``probability_{K-1}`` instead. The column ``calibrated`` speaks of ``probability``, as the network gives it.
+
     Args:
         path: the CSV file to write.
         images: the images given, usable or not.
+        tasks: class count of each task in the order of the logits; the first one is written.
+        operating_points: ``operating_points.json`` of an evaluation of the same weights, or None.
     """
 
-    def __init__(self, path: str | Path, *, images: InferenceImages) -> None:
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        images: InferenceImages,
+        tasks: Mapping[str, int] | None = None,
+        operating_points: str | Path | None = None,
+    ) -> None:
         self.path = Path(path)
         self.images = images
+        self.classes = 2 if tasks is None else next(iter(tasks.values()))
+        self.points = None if operating_points is None else read_operating_points(operating_points)
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Workflow) -> None:
@@ -102,13 +121,30 @@ class ScoreWriter:
     def add(self, engine: Workflow) -> None:
         """Add the images of one decollated batch."""
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            probability = float(output["pred"][:2].softmax(dim=0)[1])
             quality = str(item["mask_quality"])
             reason = "; ".join(self.images.warnings.get(item["image_id"], ()))
-            row = {"image": item["image_id"], "status": "scored", "probability": probability, "calibrated": False}
-            if quality == "empty":  # no breast: mask-weighted pooling leaves nothing but the bias of the head
-                row = {"image": item["image_id"], "status": "not scored"}
+            # No breast: mask-weighted pooling leaves nothing but the bias of the head.
+            scored = quality != "empty"
+            row = {"image": item["image_id"], "status": "scored" if scored else "not scored"}
+            if scored:
+                row |= self._scores(output["pred"][: self.classes].softmax(dim=0).double().cpu().numpy())
             self.rows.append(row | {"mask_quality": quality, "reason": reason})
+
+    def _scores(self, probabilities: NDArray[np.float64]) -> dict[str, Any]:
+        """The columns of one image from its probabilities ``(K,)``."""
+        temperature = None if self.points is None else self.points["temperature"]
+        if self.classes > 2:
+            scores = _columns("probability", probabilities) | {"calibrated": False}
+            if temperature is not None:
+                calibrated = apply_class_temperature(probabilities[None], temperature)[0]
+                scores |= _columns("probability_calibrated", calibrated)
+            return scores
+        probability = float(probabilities[1])
+        scores = {"probability": probability, "calibrated": False}
+        if temperature is not None:
+            scores["probability_calibrated"] = float(apply_temperature([probability], temperature)[0])
+        thresholds = {} if self.points is None else self.points["thresholds"].get("image", {})
+        return scores | {f"flagged_{rule}": probability >= threshold for rule, threshold in thresholds.items()}
 
     def write(self, engine: Workflow | None = None) -> None:
         """Write the table, the images that could not be scored included."""
@@ -116,8 +152,30 @@ class ScoreWriter:
             {"image": item["image"], "status": "not scored", "reason": f"{item['reason']}: {item['message']}"}
             for item in self.images.quarantine
         ]
-        columns = ["image", "status", "probability", "calibrated", "mask_quality", "reason"]
-        write_table(pd.DataFrame(self.rows + refused, columns=columns).sort_values("image"), self.path)
+        found = dict.fromkeys(name for row in self.rows for name in row)
+        first, last = ("image", "status"), ("mask_quality", "reason")
+        told = [name for name in found if name not in first + last] or ["probability", "calibrated"]
+        write_table(pd.DataFrame(self.rows + refused, columns=[*first, *told, *last]).sort_values("image"), self.path)
+
+
+def _columns(name: str, values: NDArray[np.float64]) -> dict[str, Any]:
+    return {f"{name}_{k}": float(value) for k, value in enumerate(values)}
+
+
+def read_operating_points(path: str | Path) -> dict[str, Any]:
+    """``operating_points.json`` of an evaluation.
+
+    Raises:
+        ValueError: the file is no such object; the message names it.
+        FileNotFoundError: it is not there.
+    """
+    try:
+        content = json.loads(Path(path).read_text(encoding="utf-8"))
+    except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); evaluate the classifier again") from error
+    if not isinstance(content, dict) or not {"temperature", "thresholds"} <= set(content):
+        raise ValueError(f"{path}: expected an object with temperature and thresholds, as mammo evaluate writes it")
+    return content
 
 
 def score(evaluator: Any, writer: ScoreWriter) -> None:

@@ -12,14 +12,34 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
+from .evidence.hashes import sha256_of
+from .evidence.run_files import OPERATING_POINTS
+from .inference import read_operating_points
 
 logger = logging.getLogger(__name__)
 
-SHARED = ("size", "tasks", "pooling", "image_size", "resize", "background", "image_mean", "image_std")
+SHARED = (
+    "size",
+    "tasks",
+    "pooling",
+    "tokens",
+    "image_size",
+    "resize",
+    "background",
+    "margin_px",
+    "image_mean",
+    "image_std",
+)
 """Options that must be those of training."""
 
 
-def predict(images: Sequence[Path], checkpoint: Path, out: Path, gate: str = "training") -> Path:
+def predict(
+    images: Sequence[Path],
+    checkpoint: Path,
+    out: Path,
+    gate: str = "training",
+    operating_points: Path | None = None,
+) -> Path:
     """Score images and write one row each to ``out``.
 
     Args:
@@ -27,17 +47,22 @@ def predict(images: Sequence[Path], checkpoint: Path, out: Path, gate: str = "tr
         checkpoint: ``checkpoints/best.pt`` of a finetune run, whose ``config.yaml`` tells the network.
         out: the CSV file to write.
         gate: policy of the input gate: training, deploy or all.
+        operating_points: thresholds and temperature that an evaluation of this checkpoint left; by default they are
+            looked for in the run folder and in its folder ``test``.
 
     Raises:
-        ValueError: if the checkpoint does not lie in a run folder, or there is no image, or none that can be
-            scored, in which case ``out`` is written all the same.
+        ValueError: if the checkpoint does not lie in a run folder, the operating points are of another one, or there
+            is no image, or none that can be scored, in which case ``out`` is written all the same.
     """
+    points = find_operating_points(checkpoint, operating_points)
     overrides: dict[str, Any] = training_options(checkpoint) | {
         "checkpoint": str(checkpoint),
         "dataset_dir": [str(path) for path in images],
         "output_file": str(out),
         "gate": gate,
     }
+    if points is not None:
+        overrides["operating_points"] = str(points)
     configuration = bundle_root("swin_mim") / "configs" / "inference.json"
     workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)
     workflow.initialize()
@@ -45,8 +70,31 @@ def predict(images: Sequence[Path], checkpoint: Path, out: Path, gate: str = "tr
     table = pd.read_csv(out)
     if not (table["status"] == "scored").any():
         raise ValueError(f"none of {len(table)} images could be scored; {out} says why of each")
-    logger.info("%s written; probabilities are not calibrated, for research use only", out)
+    said = "are not calibrated" if points is None else f"are calibrated in the columns that say so, by {points}"
+    logger.info("%s written; probabilities %s; for research use only", out, said)
     return out
+
+
+def find_operating_points(checkpoint: Path, given: Path | None = None) -> Path | None:
+    """The operating points to use with a checkpoint: the file given, or that of an evaluation in its run folder.
+
+    Raises:
+        ValueError: the file given belongs to another checkpoint.
+        FileNotFoundError: it is not there.
+    """
+    run = checkpoint.parent.parent
+    places = [given] if given is not None else [run / OPERATING_POINTS, run / "test" / OPERATING_POINTS]
+    digest = sha256_of(checkpoint) if checkpoint.is_file() else None
+    for path in places:
+        if given is None and not path.is_file():
+            continue
+        if read_operating_points(path).get("checkpoint_sha256") == digest:
+            return path
+        message = f"{path} was not made with {checkpoint}; evaluate this checkpoint to have its thresholds"
+        if given is not None:
+            raise ValueError(message)
+        logger.warning(message)
+    return None
 
 
 def training_options(checkpoint: Path) -> dict[str, Any]:

@@ -12,14 +12,14 @@ class PretrainingObjective(nn.Module):
     """Reconstruction loss plus the spectral penalty on the weights.
 
     Args:
-        reconstruction: of prediction and target, such as :class:`MaskedL1Loss`.
+        reconstruction: of prediction and target, such as :class:`MaskedReconstructionLoss`.
         spectral: without arguments, such as :class:`SpectralNormPenalty`; None leaves it out.
 
     Attributes:
         parts: the detached terms of the last call, before they were added, by name.
 
     Shape:
-        - pred: ``(B, 1, H, W)``; target: ``(B, 3, H, W)``, see :class:`MaskedL1Loss`.
+        - pred: ``(B, 1, H, W)``; target: ``(B, 3, H, W)``, see :class:`MaskedReconstructionLoss`.
         - output: scalar.
     """
 
@@ -38,7 +38,7 @@ class PretrainingObjective(nn.Module):
 
 
 class ClassificationObjective(nn.Module):
-    """Cross-entropy, spectral penalties on weights and attention, and the contrast of breast and background.
+    """Cross-entropy, penalties on weights and attention, contrast of breast and background, reconstruction.
 
     Args:
         classification: of logits and labels, such as :class:`MultiTaskCrossEntropy`.
@@ -46,6 +46,9 @@ class ClassificationObjective(nn.Module):
         attention: of a list of maps, such as :class:`AttentionSpectralPenalty`.
         contrast: of two vectors, such as :class:`BreastBackgroundContrast`.
         contrast_weight: lambda of the contrast; the published script takes 0.1.
+        reconstruction: of a reconstruction and its target, such as :class:`MaskedReconstructionLoss`; every image of
+            a batch counts in it, with a label or without.
+        reconstruction_weight: its weight; 0 leaves it out.
 
     Attributes:
         parts: the detached terms of the last call, weighted as they were added, by name.
@@ -57,7 +60,8 @@ class ClassificationObjective(nn.Module):
         - output: scalar.
 
     Raises:
-        ValueError: logits alone in training although attention or contrast are wanted.
+        ValueError: a negative weight; logits alone in training although attention or contrast are wanted; no
+            reconstruction by the network although it is wanted.
     """
 
     def __init__(
@@ -67,13 +71,19 @@ class ClassificationObjective(nn.Module):
         attention: nn.Module | None = None,
         contrast: nn.Module | None = None,
         contrast_weight: float = 0.1,
+        reconstruction: nn.Module | None = None,
+        reconstruction_weight: float = 0.0,
     ) -> None:
         super().__init__()
+        if reconstruction_weight < 0:
+            raise ValueError(f"reconstruction_weight must be 0 or more, got {reconstruction_weight}")
         self.classification = classification
         self.spectral = spectral
         self.attention = attention
         self.contrast = contrast
         self.contrast_weight = contrast_weight
+        self.reconstruction = reconstruction if reconstruction_weight > 0 else None
+        self.reconstruction_weight = reconstruction_weight
         self.parts: dict[str, Tensor] = {}
 
     def forward(self, pred: Tensor | Details, labels: Tensor) -> Tensor:
@@ -86,16 +96,24 @@ class ClassificationObjective(nn.Module):
         return torch.stack(list(terms.values())).sum()
 
     def _detail_terms(self, details: Details) -> dict[str, Tensor]:
-        if self.attention is None and self.contrast is None:
+        if self.attention is None and self.contrast is None and self.reconstruction is None:
             return {}
-        if "attention" not in details:
+        if "breast" not in details:
             if torch.is_grad_enabled():
                 raise ValueError("attention and contrast need the network's details: call it with details=True")
             return {}
         terms = {}
         if self.attention is not None:
-            terms["attention"] = self.attention(details["attention"])
+            terms["attention"] = self.attention(details.get("attention", ())).to(details["logits"])
         if self.contrast is not None:
             cosine = self.contrast(details["breast"], details["background"])
             terms["contrast"] = self.contrast_weight * cosine
+        if self.reconstruction is not None and torch.is_grad_enabled():
+            terms["reconstruction"] = self.reconstruction_weight * self._reconstruction_error(details)
         return terms
+
+    def _reconstruction_error(self, details: Details) -> Tensor:
+        if "reconstruction" not in details or self.reconstruction is None:
+            raise ValueError("the network reconstructs nothing; give it a MaskedReconstruction, and train() it")
+        error: Tensor = self.reconstruction(details["reconstruction"], details["reconstruction_target"])
+        return error

@@ -118,17 +118,19 @@ class AttentionSpectralPenalty(nn.Module):
         self.steps = steps
 
     def forward(self, maps: Sequence[Tensor]) -> Tensor:
-        if not maps:
-            raise ValueError("no attention maps; call the classifier with details=True")
         if self.gamma == 0:
-            return torch.zeros((), device=maps[0].device)
+            return torch.zeros(())
+        if not maps:
+            raise ValueError("no attention maps; call the classifier with details=True and attention=True")
         return self.gamma * torch.stack([self._mean_square(attention) for attention in maps]).sum()
 
     def _mean_square(self, attention: Tensor) -> Tensor:
         with torch.autocast(attention.device.type, enabled=False):
             attention = attention.float().flatten(0, -3)  # (windows * heads, N, N)
             u, v = _power_iteration(attention.detach(), self.steps)
-            return ((u @ attention) * v).sum(dim=-1).square().mean()
+            squares = ((u @ attention) * v).sum(dim=-1).square()[:, 0]
+            there = attention.detach().flatten(1).any(dim=1)  # a window without a kept token has no map
+            return squares.sum() / there.sum().clamp(min=1)
 
 
 def _power_iteration(matrices: Tensor, steps: int) -> tuple[Tensor, Tensor]:

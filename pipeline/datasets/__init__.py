@@ -8,8 +8,10 @@ from .folds import cross_validation
 from .frames import count_frames, expand_frames
 from .import_report import ImportReport
 from .labels import PRESETS, Task, encode_labels, require_two_classes, resolve_tasks, task_sizes
+from .lesion_boxes import LesionBoxesd
 from .lesion_classes import LESION_CLASSES, lesion_class
 from .lesion_crops import lesion_crops, random_crops
+from .located_records import LocatedRecords
 from .prepare import Preparation, prepare_dataset, prepare_images
 from .records import (
     Datalist,
@@ -39,6 +41,8 @@ __all__ = [
     "Datalist",
     "Finding",
     "ImportReport",
+    "LesionBoxesd",
+    "LocatedRecords",
     "Preparation",
     "Prepared",
     "PreparedDataset",

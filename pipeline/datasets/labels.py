@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
+from .follow_up import RISK_TASKS, cancer_within
 from .lesion_classes import LESION_CLASSES, lesion_class
 from .schema import RECORD_FIELDS, Record
 
@@ -18,7 +20,10 @@ BENIGN = ("BENIGN", "BENIGN_WITHOUT_CALLBACK")
 """Benign without callback was judged benign without further work-up; it was never biopsied (Lee et al.
 2017)."""
 
-DERIVED = {"lesion": lesion_class}
+DERIVED: dict[str, Callable[[Mapping[str, Any]], str | int | None]] = {
+    "lesion": lesion_class,
+    **{name: partial(cancer_within, years=years) for years, name in enumerate(RISK_TASKS, start=1)},
+}
 """Fields that follow from others."""
 
 Classes = Sequence[str | int | Sequence[str | int]]
@@ -71,6 +76,7 @@ PRESETS = {
         Task("lesion", "lesion", tuple((name,) for name in LESION_CLASSES)),
         Task("lesion_or_background", "lesion", tuple((name,) for name in ("BACKGROUND", *LESION_CLASSES))),
         Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
+        *(Task(name, name, ((0,), (1,))) for name in RISK_TASKS),
     )
 }
 """Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it.

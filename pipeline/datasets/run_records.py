@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import ignite.distributed as idist
 from torch import Tensor
 
 from ...networks.losses import class_weights
-from .labels import OneClassError, Tasks, encode_labels, require_two_classes
+from .labels import UNKNOWN, OneClassError, Tasks, encode_labels, require_two_classes
 from .records import Record, check_leaks, load_datalist
 from .scan import ScanResult, save_quarantine, scan
 from .splits import label_fraction
@@ -34,6 +34,8 @@ class RunRecords(Mapping[str, list[Record]]):
         sections: which of training, validation and test.
         tasks: see :func:`resolve_tasks`; None for a run without labels, whose training uses all images.
         label_percentage: share of the labelled training patients to use, see :func:`label_fraction`.
+        keep_unlabelled: keep the other training images too, all labels of theirs -1: those outside the share and
+            those that no task labels.
         cases: ``"all"``, or the ``image_id`` of the cases to keep.
         seed: of the share.
         transform: transforms to prepare with.
@@ -42,12 +44,13 @@ class RunRecords(Mapping[str, list[Record]]):
         workers: images prepared at a time.
         output_dir: the run folder.
         gate: policy of the input gate, see :class:`~mammo.pipeline.gate.GatePolicy`; what it refuses is set aside.
+        optional: those of the sections that may be without images, such as the validation of a cold external test.
         two_classes_in: sections, as far as they are asked for, whose labels of the first task must not be of one
             class: without two, nothing is learnt and no AUC chooses the best epoch.
 
     Raises:
-        ValueError: for a datalist that leaks, a section without usable images, an unknown case, or labels of one
-            class in a section of ``two_classes_in``.
+        ValueError: for a datalist that leaks, a section without usable images that is not optional, an unknown case,
+            or labels of one class in a section of ``two_classes_in``.
     """
 
     def __init__(
@@ -60,12 +63,14 @@ class RunRecords(Mapping[str, list[Record]]):
         root: str | Path | None = None,
         tasks: Tasks | None = None,
         label_percentage: float = 100,
+        keep_unlabelled: bool = False,
         cases: str | Sequence[str] = "all",
         seed: int = 0,
         cache_dir: str | Path | None = None,
         force_recompute: bool = False,
         workers: int = 1,
         gate: str = "training",
+        optional: Sequence[str] = (),
         two_classes_in: Sequence[str] = ("training",),
     ) -> None:
         content = load_datalist(datalist, root)
@@ -77,12 +82,12 @@ class RunRecords(Mapping[str, list[Record]]):
         self._sections: dict[str, list[Record]] = {name: listed.get(name, []) for name in sections}
         if tasks is not None:
             self._sections = {name: encode_labels(records, tasks) for name, records in self._sections.items()}
-            self._take_labels(label_percentage, seed)
+            self._take_labels(label_percentage, seed, keep_unlabelled)
         if not isinstance(cases, str) or cases != "all":
             self._take_cases([cases] if isinstance(cases, str) else cases)
         self.scan = self._prepare(transform, cache_dir, force_recompute, workers, Path(output_dir), gate)
         for name, records in self._sections.items():
-            if not records:
+            if not records and name not in optional:
                 raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
         if tasks is not None:
             for name in two_classes_in:
@@ -113,8 +118,29 @@ class RunRecords(Mapping[str, list[Record]]):
         }
         return {name: class_weights(labels, classes[name]) for name, labels in known.items() if len(set(labels)) > 1}
 
-    def _take_labels(self, percentage: float, seed: int) -> None:
-        """Drop images that no task labels, then thin out the training patients."""
+    def sampling_weights(self, labelled_share: float) -> list[float]:
+        """How often each training image is drawn, so that labelled ones make up a share of the draws on average.
+
+        Args:
+            labelled_share: in (0, 1]; 1 draws labelled images only.
+
+        Returns:
+            Weights for :class:`torch.utils.data.WeightedRandomSampler`, alike for all where all are labelled.
+
+        Raises:
+            ValueError: for a share out of range.
+        """
+        if not 0 < labelled_share <= 1:
+            raise ValueError(f"labelled_share must be above 0 and at most 1, got {labelled_share}")
+        labelled = [max(record["label"]) >= 0 for record in self["training"]]
+        known = sum(labelled)
+        if known == len(labelled):
+            return [1.0] * known
+        return [labelled_share / known if one else (1 - labelled_share) / (len(labelled) - known) for one in labelled]
+
+    def _take_labels(self, percentage: float, seed: int, keep_unlabelled: bool) -> None:
+        """Drop images that no task labels, then thin out the training patients; or keep both without labels."""
+        everything = self._sections.get("training", [])
         for name, records in self._sections.items():
             self._sections[name] = [record for record in records if max(record["label"]) >= 0]
         if "training" in self._sections:
@@ -122,6 +148,8 @@ class RunRecords(Mapping[str, list[Record]]):
             validated = self._sections.get("validation", [])
             validated[:] = [record for record in validated if record["label"][0] >= 0]
             self._sections["training"] = label_fraction(self._sections["training"], percentage, seed)
+            if keep_unlabelled:
+                self._sections["training"] = _without_other_labels(everything, self._sections["training"])
 
     def _require_classes(self, section: str, tasks: Tasks) -> None:
         """Refuse a first task of one class; of the others, which only help, say so."""
@@ -168,9 +196,22 @@ class RunRecords(Mapping[str, list[Record]]):
             )
             if first and result.quarantine:
                 save_quarantine(result.quarantine, output_dir / "quarantine.csv")
+            elif first:  # an earlier run in this folder may have left one
+                (output_dir / "quarantine.csv").unlink(missing_ok=True)
         if first:
             logger.info(result.summary())
         usable = {(record["dataset"], record["image_id"]) for record in result.usable}
         for name, section in self._sections.items():
             self._sections[name] = [record for record in section if (record["dataset"], record["image_id"]) in usable]
         return result
+
+
+def _without_other_labels(records: Sequence[Record], labelled: Sequence[Record]) -> list[Record]:
+    """All records, in order; those that are not among ``labelled`` lose their labels."""
+    kept = {(record["dataset"], record["image_id"]) for record in labelled}
+    return [
+        record
+        if (record["dataset"], record["image_id"]) in kept
+        else cast(Record, {**record, "label": [UNKNOWN] * len(record["label"])})
+        for record in records
+    ]

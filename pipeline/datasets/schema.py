@@ -116,6 +116,11 @@ class Record(TypedDict, total=False):
     """Region of the image that the record stands for: row0, col0, row1, col1 in original pixels, half-open; it may
     reach beyond the image, where it is zero."""
     pixel_spacing_mm: list[float]
+    years_to_cancer: float
+    """From the image to the diagnosis of the next breast cancer, 0 for one found at this exam; absent where there is
+    none."""
+    years_to_last_followup: float
+    """For how long after the image it is known whether there was a cancer."""
     licence: str
     raw: dict[str, str]
     extra: dict[str, Any]
@@ -191,6 +196,10 @@ def _box(value: Any) -> bool:
     )
 
 
+def _years(value: Any) -> bool:
+    return _number(value) and 0 <= value < 150
+
+
 def _spacing(value: Any) -> bool:
     return isinstance(value, list) and len(value) == 2 and all(_number(v) and v > 0 for v in value)
 
@@ -234,6 +243,7 @@ RECORD_FIELDS: dict[str, tuple[str, Check]] = {
     "findings": ("a list of findings", lambda value: isinstance(value, list)),
     "boxes": (f"a list of {BOX_WORDS}", lambda value: isinstance(value, list) and all(map(_box, value))),
     "age": ("an integer from 0 to 130", _integer(0, 130)),
+    **dict.fromkeys(("years_to_cancer", "years_to_last_followup"), ("a number of years from 0, below 150", _years)),
     "pixel_spacing_mm": ("[row, column] spacing in mm, both positive", _spacing),
     "raw": RAW,
     "extra": ("a mapping", lambda value: isinstance(value, Mapping)),

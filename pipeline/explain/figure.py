@@ -18,6 +18,8 @@ TITLES = {
     "attention": "Attention",
     "attention_gradient": "Gradient-weighted attention",
     "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "occlusion": "Occlusion sensitivity",
 }
 
 

@@ -1,10 +1,15 @@
-"""Grad-CAM of a Swin classifier through ``monai.visualize`` (Selvaraju et al. 2017, arXiv:1610.02391)."""
+"""Grad-CAM and Grad-CAM++ of a Swin classifier through ``monai.visualize``.
+
+Selvaraju et al. 2017, arXiv:1610.02391; Chattopadhyay et al. 2018, arXiv:1710.11063.
+"""
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
-from monai.visualize import GradCAM
-from torch import Tensor
+from monai.visualize import GradCAM, GradCAMpp, ModelWithHooks
+from torch import Tensor, nn
 
 from ...networks import MammogramClassifier
 from .attention import predicted_class
@@ -22,21 +27,34 @@ class SwinGradCAM:
         network: a classifier around a :class:`SwinEncoder`; its state is left in evaluation mode.
         target_class: index of the logit that is explained; None: each image's predicted class of the first task.
         stage: 1 to 4, whose outgoing map is taken: 4 the final one, as published; before it, finer ones.
+        plus_plus: Grad-CAM++, which weights gradients pixel by pixel and takes only those that speak for the class.
+
+    Attributes:
+        stride: pixels along the side of a token of the map.
 
     Raises:
         ValueError: another stage.
     """
 
-    def __init__(self, network: MammogramClassifier, *, target_class: int | None = 1, stage: int = 4) -> None:
+    def __init__(
+        self,
+        network: MammogramClassifier,
+        *,
+        target_class: int | None = 1,
+        stage: int = 4,
+        plus_plus: bool = False,
+    ) -> None:
         check_stage(stage)
         self.network = network
         self.target_class = target_class
-        stride = network.encoder.patch_size * 2 ** min(stage, 3)  # stages 1 to 3 end with a merging
+        self.stride = stride = network.encoder.patch_size * 2 ** min(stage, 3)  # stages 1 to 3 end with a merging
+        layer = "encoder.features" if stage == 4 else f"encoder.outputs.{stage - 1}"
+        hooks = _ScorePerImage(network, layer, register_forward=True, register_backward=True)
         # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is. Its default upsampler would
         # squeeze the tokens' padding into the image.
-        self.cam = GradCAM(
-            network,
-            target_layers="encoder.features" if stage == 4 else f"encoder.outputs.{stage - 1}",
+        self.cam = (GradCAMpp if plus_plus else GradCAM)(
+            cast(nn.Module, hooks),  # MONAI takes hooks as well as a module
+            target_layers=layer,
             upsampler=lambda size: lambda cam: tokens_to_image(cam, size, stride),
             postprocessing=lambda cam: cam,
         )
@@ -59,3 +77,14 @@ class SwinGradCAM:
         # One class for the whole batch: MONAI sums that logit over the images, which do not mix, so that each
         # image gets its own gradient.
         return torch.as_tensor(self.cam(inputs, class_idx=index))[:, 0].detach()
+
+
+class _ScorePerImage(ModelWithHooks):
+    """MONAI's hooks with scores ``(B, 1, 1, 1)``.
+
+    Its own ``(B,)`` meet maps ``(B, C, h, w)`` in Grad-CAM++ along their last axis: an error, or a wrong map where B
+    equals w.
+    """
+
+    def class_score(self, logits: Tensor, class_idx: int) -> Tensor:
+        return logits[:, class_idx, None, None, None]

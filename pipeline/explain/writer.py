@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import logging
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,10 @@ from torch import Tensor
 
 from ...networks import MammogramClassifier
 from ..files import write_atomically
-from ..handlers import write_table
-from ..metrics import explanation_measures
-from .attention import attention_maps
+from ..handlers import ImageKey, image_key, write_table
 from .figure import case_figure
-from .gradcam import SwinGradCAM
 from .lesion import lesion_region
+from .maps import DEFAULT_MAPS, Explainer, measure_maps
 
 logger = logging.getLogger(__name__)
 
@@ -46,10 +45,13 @@ class ExplanationWriter:
     Args:
         directory: the run folder.
         network: the classifier, with ``encoder``.
-        records: of the images by ``image_id``.
+        records: of the images. The items of a batch name theirs by ``image_id``, and ``dataset`` where the records
+            have one. Figures and maps are named after the former; after both where two data sets share an id.
         root: folder that the records' paths are relative to.
         target_class: the logit that is explained; None: the predicted class of the first task.
         stage: stage of the encoder, 1 to 4, that the maps are of; see :class:`SwinGradCAM`, :func:`attention_maps`.
+        maps: which kinds of map, see :class:`MapKind`.
+        occlusion_passes: at most so many patches of an image are occluded, where occlusion is asked for.
         figures: how many images get a figure; those with a known lesion come first.
     """
 
@@ -62,19 +64,22 @@ class ExplanationWriter:
         root: str | Path,
         target_class: int | None = 1,
         stage: int = 4,
+        maps: Sequence[str] = DEFAULT_MAPS,
+        occlusion_passes: int = 64,
         figures: int = 24,
     ) -> None:
         self.directory = Path(directory)
-        self.network = network
-        self.records = {record["image_id"]: record for record in records}
+        self.records = {image_key(record): record for record in records}
+        self.names = case_names(records)
         self.root = Path(root)
         self.target_class = target_class
-        self.stage = stage
         self.task, self.classes = next(iter(network.tasks.items()))
-        self.cam = SwinGradCAM(network, target_class=target_class, stage=stage)
-        with_lesion = [r["image_id"] for r in records if r.get("roi_masks") or r.get("boxes")]
-        others = [r["image_id"] for r in records if r["image_id"] not in set(with_lesion)]
-        self.drawn = set((with_lesion + others)[:figures])
+        self.explainer = Explainer(
+            network, maps=maps, target_class=target_class, stage=stage, occlusion_passes=occlusion_passes
+        )
+        with_lesion = [key for key, r in self.records.items() if r.get("roi_masks") or r.get("boxes")]
+        known = set(with_lesion)
+        self.drawn = set((with_lesion + [key for key in self.records if key not in known])[:figures])
         self.rows: list[dict[str, Any]] = []
 
     def attach(self, engine: Workflow) -> None:
@@ -88,31 +93,24 @@ class ExplanationWriter:
         batch, output = engine.state.batch, engine.state.output
         images = torch.stack([item["image"] for item in output]).to(engine.state.device)
         logits = torch.stack([item["pred"] for item in output])
-        maps = self.maps(images)
+        explained = self.explainer(images)
+        maps = {name: values.cpu().numpy() for name, values in explained.items()}
         regions = [self._region(item, images.shape[2:]) for item in batch]
         lesions = np.stack([np.zeros(images.shape[2:], bool) if r is None else r for r in regions])
-        breast = images[:, 1].cpu().numpy()
-        measures = {name: explanation_measures(values, breast, lesions) for name, values in maps.items()}
+        measures = measure_maps(self.explainer, explained, images, lesions)
         for index, item in enumerate(batch):
-            record = self.records[item["image_id"]]
+            key = image_key(item)
+            record = self.records[key]
             row = {
-                "image_id": record["image_id"],
-                "patient_id": record["patient_id"],
+                **{name: record[name] for name in ("dataset", "image_id", "patient_id") if name in record},
                 "label": int(item["label"][0]),
                 "probability": self._probability(logits[index]),
             }
             for name, values in measures.items():
                 self.rows.append(row | {"map": name} | {key: float(value[index]) for key, value in values.items()})
-            if record["image_id"] in self.drawn:
+            if key in self.drawn:
                 case = {name: values[index] for name, values in maps.items()}
-                self._draw(row, images[index].cpu().numpy(), case, regions[index], item["to_original"])
-
-    def maps(self, images: Tensor) -> dict[str, NDArray[np.float32]]:
-        """All explanations ``(B, H, W)`` of images ``(B, 2, H, W)``, by name."""
-        self.network.eval()
-        maps = attention_maps(self.network, images, target_class=self.target_class, stage=self.stage)
-        maps["gradcam"] = self.cam(images)
-        return {name: values.float().cpu().numpy() for name, values in maps.items()}
+                self._draw(self.names[key], row, images[index].cpu().numpy(), case, regions[index], item["to_original"])
 
     def write(self, engine: Workflow) -> None:
         """Write the table."""
@@ -130,18 +128,18 @@ class ExplanationWriter:
         return float(scores.max() if self.target_class is None else scores[self.target_class])
 
     def _region(self, item: Mapping[str, Any], size: Sequence[int]) -> NDArray[np.bool_] | None:
-        record = self.records[item["image_id"]]
+        record = self.records[image_key(item)]
         return lesion_region(record, self.root, np.asarray(item["to_original"]), size)
 
     def _draw(
         self,
+        name: str,
         row: Mapping[str, Any],
         image: NDArray[np.float32],
         maps: Maps,
         roi: NDArray[np.bool_] | None,
         matrix: Tensor,
     ) -> None:
-        name = row["image_id"]
         words = CLASS_NAMES.get(self.task, [f"{self.task} {index}" for index in range(self.classes)])
         truth = words[row["label"]] if row["label"] >= 0 else "unknown"
         told = words[1] if self.classes == 2 else "the class explained"
@@ -151,3 +149,10 @@ class ExplanationWriter:
         content = io.BytesIO()
         np.savez_compressed(content, to_original=np.asarray(matrix), **arrays)
         write_atomically(self.directory / "maps" / f"{name}.npz", content.getvalue())
+
+
+def case_names(records: Sequence[Mapping[str, Any]]) -> dict[ImageKey, str]:
+    """What the files of each image are called: its ``image_id``, behind its data set where two share the id."""
+    keys = [image_key(record) for record in records]
+    images = Counter(image for _, image in keys)
+    return {key: key[1] if images[key[1]] == 1 else f"{key[0]}_{key[1]}" for key in keys}

@@ -1,15 +1,19 @@
 """Measures of discrimination, calibration and explanation, with patient-bootstrap intervals."""
 
+from .behaviour import read_behaviour, summarise_behaviour
 from .calibration import (
     Binning,
     ReliabilityCurve,
+    apply_class_temperature,
     apply_temperature,
     brier_score,
     expected_calibration_error,
+    fit_class_temperature,
     fit_temperature,
     reliability_curve,
 )
 from .compare import compare, compare_explanations, compare_seeds
+from .decision_curve import decision_curve
 from .delong import DeLong, delong
 from .discrimination import (
     Confusion,
@@ -18,11 +22,14 @@ from .discrimination import (
     average_precision,
     choose_threshold,
     confusion,
+    probabilistic_f1,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
 from .evaluate import RESEARCH_USE, evaluate_predictions
+from .evaluate_classes import choose_class_temperature, evaluate_classes
 from .explanation import explanation_measures
+from .explanation_seeds import compare_explanation_seeds
 from .explanation_summary import check_explanations, read_explanations, summarise_explanations
 from .intervals import (
     Interval,
@@ -33,18 +40,34 @@ from .intervals import (
     patient_weights,
     restricted,
 )
-from .predictions import Level, aggregate, check_predictions, patient_keys, read_predictions
+from .operating_points import RULES, choose_operating_points
+from .paired import RunPredictions, compare_measures
+from .predictions import (
+    LEVELS,
+    Level,
+    aggregate,
+    check_predictions,
+    class_columns,
+    class_probabilities,
+    patient_keys,
+    read_predictions,
+)
+from .subgroups import subgroups
 
 __all__ = [
+    "LEVELS",
     "RESEARCH_USE",
+    "RULES",
     "Binning",
     "Confusion",
     "DeLong",
     "Interval",
     "Level",
     "ReliabilityCurve",
+    "RunPredictions",
     "ThresholdRule",
     "aggregate",
+    "apply_class_temperature",
     "apply_temperature",
     "area_under_roc",
     "average_precision",
@@ -54,24 +77,37 @@ __all__ = [
     "brier_score",
     "check_explanations",
     "check_predictions",
+    "choose_class_temperature",
+    "choose_operating_points",
     "choose_threshold",
+    "class_columns",
+    "class_probabilities",
     "compare",
+    "compare_explanation_seeds",
     "compare_explanations",
+    "compare_measures",
     "compare_seeds",
     "confusion",
+    "decision_curve",
     "delong",
     "difference",
+    "evaluate_classes",
     "evaluate_predictions",
     "expected_calibration_error",
     "explanation_measures",
+    "fit_class_temperature",
     "fit_temperature",
     "patient_keys",
     "patient_weights",
+    "probabilistic_f1",
+    "read_behaviour",
     "read_explanations",
     "read_predictions",
     "reliability_curve",
     "restricted",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
+    "subgroups",
+    "summarise_behaviour",
     "summarise_explanations",
 ]

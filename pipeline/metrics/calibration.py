@@ -1,12 +1,13 @@
 """Do the probabilities mean what they say? Binned error, Brier score, and one temperature to mend them."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from monai.utils import StrEnum
 from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import minimize_scalar
-from scipy.special import expit, logit
+from scipy.special import expit, logit, softmax
 from sklearn.metrics import brier_score_loss
 
 from .discrimination import check_two_classes
@@ -101,14 +102,7 @@ def fit_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
         ValueError: a class is absent.
     """
     truth, values = check_two_classes(labels, probabilities)
-    bounds = tuple(np.log(TEMPERATURE_RANGE))
-    result = minimize_scalar(
-        lambda log_t: log_losses(truth, apply_temperature(values, float(np.exp(log_t)))).mean(),
-        bounds=bounds,
-        method="bounded",
-        options={"xatol": 1e-6},
-    )
-    return float(np.exp(result.x))
+    return _likeliest(lambda temperature: log_losses(truth, apply_temperature(values, temperature)))
 
 
 def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
@@ -121,3 +115,45 @@ def apply_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[n
         raise ValueError(f"temperature={temperature} must be positive")
     values = np.clip(np.asarray(probabilities, dtype=np.float64), EPSILON, 1 - EPSILON)
     return expit(logit(values) / temperature)
+
+
+def class_log_losses(labels: ArrayLike, probabilities: ArrayLike) -> NDArray[np.float64]:
+    """Negative log-likelihood in nats of each row, ``(n,)``, from probabilities ``(n, K)`` of several classes."""
+    values = np.asarray(probabilities, dtype=np.float64)
+    own = np.take_along_axis(values, np.asarray(labels, dtype=np.intp)[:, None], axis=1)[:, 0]
+    return -np.log(np.clip(own, EPSILON, 1.0))
+
+
+def fit_class_temperature(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    """:func:`fit_temperature` for probabilities ``(n, K)`` of several classes and labels 0 .. K - 1.
+
+    Raises:
+        ValueError: there are no rows.
+    """
+    truth, values = np.asarray(labels, dtype=np.intp), np.asarray(probabilities, dtype=np.float64)
+    if not truth.size:
+        raise ValueError("a temperature needs labelled rows, got none")
+    return _likeliest(lambda temperature: class_log_losses(truth, apply_class_temperature(values, temperature)))
+
+
+def apply_class_temperature(probabilities: ArrayLike, temperature: float) -> NDArray[np.float64]:
+    """``softmax(log(p) / temperature)`` of each row, ``(n, K)``; the order of its classes stays.
+
+    Raises:
+        ValueError: the temperature is not positive.
+    """
+    if not temperature > 0:
+        raise ValueError(f"temperature={temperature} must be positive")
+    values = np.clip(np.asarray(probabilities, dtype=np.float64), EPSILON, 1.0)
+    return softmax(np.log(values) / temperature, axis=1)
+
+
+def _likeliest(losses: Callable[[float], NDArray[np.float64]]) -> float:
+    """The temperature of least mean loss in :data:`TEMPERATURE_RANGE`."""
+    result = minimize_scalar(
+        lambda log_t: losses(float(np.exp(log_t))).mean(),
+        bounds=tuple(np.log(TEMPERATURE_RANGE)),
+        method="bounded",
+        options={"xatol": 1e-6},
+    )
+    return float(np.exp(result.x))

@@ -31,7 +31,7 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 2000, seed: int = 
     Raises:
         ValueError: the images or their labels differ, or a class is absent.
     """
-    first, second = _paired(labelled(check_predictions(a, "first")), labelled(check_predictions(b, "second")))
+    first, second = paired_tables(labelled(check_predictions(a, "first")), labelled(check_predictions(b, "second")))
     labels, patients = first["label"].to_numpy(), patient_keys(first)
     scores = first["probability"].to_numpy(), second["probability"].to_numpy()
     check_two_classes(labels, scores[0])
@@ -61,15 +61,13 @@ def compare_seeds(
     if not a or not b:
         raise ValueError("each side needs the predictions of at least one seed")
     runs = [labelled(check_predictions(frame, "a run")) for frame in (*a, *b)]
-    paired = [_paired(runs[0], run)[1] for run in runs]
+    paired = [paired_tables(runs[0], run)[1] for run in runs]
     labels, patients = paired[0]["label"].to_numpy(), patient_keys(paired[0])
     check_two_classes(labels, paired[0]["probability"])
     statistics = [weighted_auc(labels, run["probability"]) for run in paired]
     sides = statistics[: len(a)], statistics[len(a) :]
     generator = np.random.default_rng(seed + 1)  # apart from the patients' draws
-    interval = bootstrap(
-        difference(*(_over_seeds(side, generator) for side in sides)), patients, draws=draws, seed=seed
-    )
+    interval = bootstrap(difference(*(over_seeds(side, generator) for side in sides)), patients, draws=draws, seed=seed)
     means = [float(np.mean([one(np.ones((1, labels.size)))[0] for one in side])) for side in sides]
     return {
         "auc_a": means[0],
@@ -84,6 +82,8 @@ def compare_explanations(
     a: pd.DataFrame, b: pd.DataFrame, measure: str = "background_ratio", *, draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:
     """Paired difference (a - b) of one explanation measure, per kind of map, on images that both have.
+
+    It is a mean over patients: the images of a patient are averaged first, so that each patient counts once.
 
     Args:
         a: rows of the first model's ``explanations.csv``.
@@ -113,13 +113,19 @@ def compare_explanations(
 
 
 def _gap(rows: pd.DataFrame, draws: int, seed: int) -> dict[str, Any]:
-    interval = bootstrap(weighted_mean(rows["gap"]), patient_keys(rows), draws=draws, seed=seed)
+    of_patient = rows["gap"].groupby(patient_keys(rows)).mean()  # without the images that lack it
+    interval = bootstrap(weighted_mean(of_patient), of_patient.index.to_numpy(dtype=str), draws=draws, seed=seed)
     missing = int(rows["gap"].isna().sum())
     return {"images": len(rows) - missing, "left_out": missing, "difference": interval.as_dict()}
 
 
-def _over_seeds(statistics: Sequence[Statistic], generator: np.random.Generator) -> Statistic:
-    """Mean over seeds drawn anew for each draw of patients; the plain mean where all weights are one."""
+def over_seeds(statistics: Sequence[Statistic], generator: np.random.Generator) -> Statistic:
+    """Mean over seeds drawn anew for each draw of patients; the plain mean where all weights are one.
+
+    Args:
+        statistics: of each seed.
+        generator: draws the seeds.
+    """
 
     def statistic(weights: np.ndarray) -> np.ndarray:
         values = np.stack([one(weights) for one in statistics], axis=1)  # (D, seeds)
@@ -131,8 +137,12 @@ def _over_seeds(statistics: Sequence[Statistic], generator: np.random.Generator)
     return statistic
 
 
-def _paired(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables in the order of the first, row by row the same image."""
+def paired_tables(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Both tables in one order, row by row the same image.
+
+    Raises:
+        ValueError: the images or their labels differ; the message names one.
+    """
     keys = [name for name in ("dataset", "patient_id", "image_id") if name in a and name in b]
     first, second = (frame.set_index(keys).sort_index() for frame in (a, b))
     if not first.index.equals(second.index):

@@ -12,6 +12,7 @@ class ThresholdRule(StrEnum):
     """How a threshold is chosen on validation data."""
 
     YOUDEN = "youden"  # greatest sensitivity + specificity - 1
+    F1 = "f1"  # greatest F1, as RSNA 2022's competitors chose it
     SPECIFICITY = "specificity"  # most sensitive with at least this specificity
     SENSITIVITY = "sensitivity"  # most specific with at least this sensitivity
 
@@ -84,6 +85,19 @@ def average_precision(labels: ArrayLike, scores: ArrayLike) -> float:
     return float(average_precision_score(*check_two_classes(labels, scores)))
 
 
+def probabilistic_f1(labels: ArrayLike, probabilities: ArrayLike) -> float:
+    r"""Probabilistic F1, 0 to 1 (Yacouby and Axman 2020; the measure of RSNA's 2022 screening challenge).
+
+    .. math:: \frac{2 \sum_i p_i y_i}{\sum_i p_i + \sum_i y_i}
+
+    It is the harmonic mean of probabilistic precision and recall, and F1 itself where every probability is 0 or
+    1: that of a threshold. It rewards probabilities at the ends, so a temperature changes it. ValueError where
+    a class is absent.
+    """
+    truth, values = check_two_classes(labels, probabilities)
+    return float(2 * (values * truth).sum() / (values.sum() + truth.sum()))
+
+
 def confusion(labels: ArrayLike, scores: ArrayLike, threshold: float) -> Confusion:
     """Counts where a score of at least ``threshold`` is called positive; one class alone is allowed."""
     called = (np.asarray(scores, dtype=np.float64) >= threshold).astype(np.intp)
@@ -105,7 +119,7 @@ def choose_threshold(
         scores: ``(n,)`` probabilities or other scores.
         rule: what is to be greatest, see :class:`ThresholdRule`. Of equally good thresholds the highest is
             taken.
-        at: the least specificity or sensitivity, in [0, 1]; not for ``youden``.
+        at: the least specificity or sensitivity, in [0, 1]; not for ``youden`` and ``f1``.
 
     Returns:
         A finite threshold: scores of at least this much are called positive.
@@ -114,11 +128,16 @@ def choose_threshold(
         ValueError: a class is absent, or ``at`` is missing, out of range or not wanted.
     """
     chosen = ThresholdRule(rule)
-    if (at is None) != (chosen == ThresholdRule.YOUDEN) or (at is not None and not 0 <= at <= 1):
-        raise ValueError(f"rule={chosen} with at={at}: 'youden' takes none, the others a number in [0, 1]")
+    alone = chosen in (ThresholdRule.YOUDEN, ThresholdRule.F1)
+    if (at is None) != alone or (at is not None and not 0 <= at <= 1):
+        raise ValueError(f"rule={chosen} with at={at}: 'youden' and 'f1' take none, the others a number in [0, 1]")
     false, true, thresholds = _roc_points(labels, scores)
     if chosen == ThresholdRule.YOUDEN:
         return float(thresholds[np.argmax(np.round(true - false, 12))])
+    if chosen == ThresholdRule.F1:
+        positives = np.count_nonzero(np.asarray(labels) == 1)
+        hits, alarms = true * positives, false * (np.asarray(labels).size - positives)
+        return float(thresholds[np.argmax(np.round(2 * hits / (hits + alarms + positives), 12))])
     if chosen == ThresholdRule.SPECIFICITY:
         return float(thresholds[_best(true, 1 - false, at)])
     return float(thresholds[_best(1 - false, true, at)])

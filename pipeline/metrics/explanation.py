@@ -15,6 +15,13 @@ Measures = dict[str, NDArray[np.float64]]
 IOU_LEVELS = (0.25, 0.5)
 """Overlaps that count as a hit; the column names spell them in percent."""
 
+TOKEN_NAMES = {
+    "pointing_hit": "pointing_hit_token",
+    "pointing_chance": "pointing_token_chance",
+    "pointing_chance_breast": "pointing_token_chance_breast",
+}
+"""What the pointing game and its chances are called where a lesion is grown by one token."""
+
 
 def explanation_measures(
     saliency: ArrayLike | torch.Tensor,
@@ -22,6 +29,7 @@ def explanation_measures(
     lesion: ArrayLike | torch.Tensor | None = None,
     *,
     tolerance_px: float = 0.0,
+    token_px: float | None = None,
     top_share: float = 0.05,
 ) -> Measures:
     """Measure a batch of maps.
@@ -36,6 +44,7 @@ def explanation_measures(
             lesion.
         tolerance_px: pixels by which a lesion is grown, in every direction, for the pointing game and its
             chance.
+        token_px: pixels along the side of the token that a map is made of; adds ``pointing_hit_token``.
         top_share: share of the image's pixels, the hottest, that make up the region compared by IoU. Fix it
             beforehand or on validation data: choosing it on test data flatters.
 
@@ -44,11 +53,17 @@ def explanation_measures(
 
         - ``background_ratio``: share of the map's energy outside the breast; chance ``background_chance``.
         - ``energy_in_roi``: share inside the lesion (Wang et al. 2020, arXiv:1910.01279); chances
-          ``energy_in_roi_chance``, ``energy_in_roi_chance_breast``.
+          ``energy_in_roi_chance``, ``energy_in_roi_chance_breast``. With ``energy_rest``, the share in the rest of
+          the breast, and ``energy_outside``, that outside breast and lesion, it sums to 1; their chances are
+          ``energy_rest_chance``, ``energy_outside_chance``.
         - ``pointing_hit``: 1 where the maximum lies in the lesion (Zhang et al. 2016, arXiv:1608.00507); of
           several equal maxima, the share that does. Chances ``pointing_chance``, ``pointing_chance_breast``.
+          ``pointing_hit_token``: 1 where it lies within one token of the lesion; chances ``pointing_token_chance``,
+          ``pointing_token_chance_breast``.
         - ``iou``: overlap of lesion and hottest region; chance ``iou_chance``, that of as many scattered pixels;
-          ``hit_iou_25``, ``hit_iou_50``: 1 where the overlap is at least 0.25, 0.5.
+          ``hit_iou_25``, ``hit_iou_50``: 1 where the overlap is at least 0.25, 0.5; chances ``hit_iou_25_chance``,
+          ``hit_iou_50_chance``, how often the hottest region would hit wherever else in the image it lay.
+        - ``heat``: mean of the map as it comes, 0 for a map of zeros; NaN where a value is no number.
         - ``degenerate``: 1 or 0.
 
     Raises:
@@ -56,8 +71,9 @@ def explanation_measures(
     """
     maps, inside = _array(saliency).astype(np.float64), _array(breast) > 0.5
     region = np.zeros_like(inside) if lesion is None else _array(lesion) > 0.5
-    _check(maps, inside, region, tolerance_px, top_share)
-    finite = np.isfinite(maps).all(axis=(1, 2), keepdims=True)
+    _check(maps, inside, region, min(tolerance_px, token_px or 0.0), top_share)
+    finite = np.asarray(np.isfinite(maps).all(axis=(1, 2), keepdims=True))
+    heat = np.where(finite.ravel(), maps.mean(axis=(1, 2)), np.nan)
     maps = np.where(finite, maps, 0.0)
     degenerate = maps.max(axis=(1, 2)) <= maps.min(axis=(1, 2))
     no_breast, no_lesion = (one.sum(axis=(1, 2)) == 0 for one in (inside, region))
@@ -65,13 +81,16 @@ def explanation_measures(
     measures = _background(maps, inside, degenerate | no_breast, no_breast)
     measures |= _in_roi(maps, inside, region, degenerate)
     measures |= _pointing(maps, inside, _grown(region, tolerance_px), degenerate)
+    if token_px is not None:
+        near = _pointing(maps, inside, _grown(region, token_px), degenerate)
+        measures |= {TOKEN_NAMES[name]: values for name, values in near.items()}
     measures |= _overlap(maps, region, degenerate, top_share)
     for name, values in measures.items():
         if not name.startswith("background"):
             values[no_lesion] = np.nan
-        if name.endswith("_chance_breast"):
+        if name.endswith("_chance_breast") or name.startswith(("energy_rest", "energy_outside")):
             values[no_breast] = np.nan
-    return measures | {"degenerate": degenerate.astype(np.float64)}
+    return measures | {"heat": heat, "degenerate": degenerate.astype(np.float64)}
 
 
 def _background(maps: np.ndarray, inside: np.ndarray, undefined: np.ndarray, no_breast: np.ndarray) -> Measures:
@@ -82,13 +101,10 @@ def _background(maps: np.ndarray, inside: np.ndarray, undefined: np.ndarray, no_
 
 
 def _in_roi(maps: np.ndarray, inside: np.ndarray, region: np.ndarray, degenerate: np.ndarray) -> Measures:
-    energy = _share(maps, region)
-    energy[degenerate] = np.nan
-    return {
-        "energy_in_roi": energy,
-        "energy_in_roi_chance": region.mean(axis=(1, 2)),
-        "energy_in_roi_chance_breast": _share(inside.astype(np.float64), region),
-    }
+    parts = {"energy_in_roi": region, "energy_rest": inside & ~region, "energy_outside": ~(inside | region)}
+    measures = {name: np.where(degenerate, np.nan, _share(maps, part)) for name, part in parts.items()}
+    measures |= {f"{name}_chance": part.mean(axis=(1, 2)) for name, part in parts.items()}
+    return measures | {"energy_in_roi_chance_breast": _share(inside.astype(np.float64), region)}
 
 
 def _pointing(maps: np.ndarray, inside: np.ndarray, region: np.ndarray, degenerate: np.ndarray) -> Measures:
@@ -113,7 +129,16 @@ def _overlap(maps: np.ndarray, region: np.ndarray, degenerate: np.ndarray, top_s
     share = truth.mean(axis=1)
     measures = {"iou": iou, "iou_chance": top_share * share / (top_share + share - top_share * share)}
     hits = {f"hit_iou_{round(100 * level)}": (iou >= level).astype(np.float64) for level in IOU_LEVELS}
-    return measures | hits
+    return measures | hits | _hit_chances(hottest.reshape(maps.shape), region)
+
+
+def _hit_chances(hottest: np.ndarray, region: np.ndarray) -> Measures:
+    """Chance of each hit: the share of all places of the hottest region (its cyclic shifts) that would hit."""
+    spectra = np.fft.rfft2(region) * np.conj(np.fft.rfft2(hottest))
+    shared = np.fft.irfft2(spectra, s=region.shape[1:]).round()  # (B, H, W): pixels in common, for each shift
+    sizes = (region.sum(axis=(1, 2)) + hottest.sum(axis=(1, 2)))[:, None, None]
+    overlap = shared / np.maximum(sizes - shared, 1)
+    return {f"hit_iou_{round(100 * level)}_chance": (overlap >= level).mean(axis=(1, 2)) for level in IOU_LEVELS}
 
 
 def _share(energy: np.ndarray, region: np.ndarray) -> NDArray[np.float64]:

@@ -1,25 +1,44 @@
-"""Means of explanation measures over images, with patient-bootstrap intervals, each beside its chance."""
+"""Explanation measures over images, with patient-bootstrap intervals, each beside its chance and beside a twin."""
 
+from __future__ import annotations
+
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from .intervals import Statistic, bootstrap_all
+from .image_measures import ColumnAUC, ColumnMean, Measure, summarise_measures
 from .predictions import patient_keys
-from .weighted import weighted_mean
 
 CHANCE_OF = {
     "background_ratio": ("background_chance",),
     "pointing_hit": ("pointing_chance", "pointing_chance_breast"),
+    "pointing_hit_token": ("pointing_token_chance", "pointing_token_chance_breast"),
+    "detected_pointing_hit_token": ("pointing_token_chance", "pointing_token_chance_breast"),
     "energy_in_roi": ("energy_in_roi_chance", "energy_in_roi_chance_breast"),
+    "energy_rest": ("energy_rest_chance",),
+    "energy_outside": ("energy_outside_chance",),
     "iou": ("iou_chance",),
-    "hit_iou_25": (),
-    "hit_iou_50": (),
+    "hit_iou_25": ("hit_iou_25_chance",),
+    "hit_iou_50": ("hit_iou_50_chance",),
+    "degenerate": (),
+    "heat_malignant": (),
+    "heat_benign": (),
+    "insertion": ("insertion_random", "insertion_centre"),
+    "deletion": ("deletion_random", "deletion_centre"),
+    "randomised_correlation": (),
+    "randomised_pointing_hit": ("pointing_chance", "pointing_chance_breast"),
 }
-"""The chance columns of each measure, the plain one first. A random region practically never reaches the
-overlap of a ``hit_iou``: its chance is 0."""
+"""The chance columns of each mean, the plain one first, the hardest to beat last."""
+
+FIXED_CHANCE = {"randomised_correlation": 0.0}
+"""Chances that no image changes. A map that depends on what was learnt has nothing in common with that of a network of
+random weights."""
+
+UNSCALED = ("attention",)
+"""Maps that share out a fixed total, so that how much heat they hold says nothing."""
 
 REQUIRED = ("image_id", "patient_id", "map", "degenerate", "background_ratio", "background_chance")
 
@@ -55,59 +74,79 @@ def check_explanations(frame: pd.DataFrame, where: str = "explanations") -> pd.D
     return frame
 
 
-def summarise_explanations(frame: pd.DataFrame, *, draws: int = 2000, seed: int = 0) -> dict[str, Any]:
-    """Mean of every measure for each kind of map, for ``metrics.json``.
+def summarise_explanations(
+    frame: pd.DataFrame,
+    *,
+    draws: int = 2000,
+    seed: int = 0,
+    threshold: float | None = None,
+    twin: pd.DataFrame | None = None,
+    twin_threshold: float | None = None,
+) -> dict[str, Any]:
+    """Every measure for each kind of map, for ``explanations.json``.
 
     Rows without a value (no known lesion, no breast, degenerate map) are left out of a mean and counted
-    beside it.
+    beside it. Beside the columns of the table these are told, where it has what they need:
+    ``detected_pointing_hit_token``, ``pointing_hit_token`` among malignant images that are called malignant;
+    ``heat_malignant`` and ``heat_benign``, the mean of the map as it comes; ``heat_auc``, how well that mean tells
+    malignant from benign.
 
     Args:
         frame: rows of ``explanations.csv``; measures that it does not have are left out.
         draws: bootstrap draws of patients.
         seed: of the draws.
+        threshold: probability from which an image is called malignant, chosen on validation patients.
+        twin: rows of the twin, for the paired difference.
+        twin_threshold: the twin's own threshold.
 
     Returns:
-        ``{"unit", "draws", "maps": {map: {"images", "patients", "degenerate", "measures": {name: {"mean":
-        interval, "images", "chance": {column: mean}, "above_chance": {column: interval}}}}}}``;
-        ``above_chance`` is the paired difference of measure and chance, for each chance.
+        ``{"unit", "draws", "seed", "maps": {map: {"images", "patients", "degenerate", "measures": {...}}}}``, the
+        measures as :func:`~mammo.pipeline.metrics.image_measures.summarise_measures` gives them.
 
     Raises:
-        ValueError: a needed column is missing or there are no rows.
+        ValueError: a needed column is missing, there are no rows, or the twin's images are others.
     """
     check_explanations(frame)
     if frame.empty:
         raise ValueError("explanations: there are no rows to summarise")
-    maps = {str(kind): _summary(rows, draws=draws, seed=seed) for kind, rows in frame.groupby("map", sort=True)}
-    return {"unit": "patient", "draws": draws, "seed": seed, "maps": maps}
+    rows = _derived(frame, threshold)
+    other = None if twin is None else _derived(check_explanations(twin, "twin"), twin_threshold)
+    options: dict[str, Any] = {"draws": draws, "seed": seed}
+    maps = {}
+    for kind, of_kind in rows.groupby("map", sort=True):
+        rivals = None if other is None else other[other["map"] == kind]
+        maps[str(kind)] = _summary(of_kind, rivals if rivals is not None and len(rivals) else None, options)
+    return {"unit": "patient", **options, "maps": maps}
 
 
-def _summary(rows: pd.DataFrame, *, draws: int, seed: int) -> dict[str, Any]:
-    names = [name for name in CHANCE_OF if name in rows]
-    pairs = [(name, chance) for name in names for chance in CHANCE_OF[name] if chance in rows]
-    statistics: dict[str, Statistic] = {name: weighted_mean(rows[name]) for name in names}
-    statistics |= {f"{name} - {chance}": weighted_mean(rows[name] - rows[chance]) for name, chance in pairs}
-    reasons = dict.fromkeys(statistics, "no image has this measure")
-    patients = patient_keys(rows)
-    intervals = bootstrap_all(statistics, patients, draws=draws, seed=seed, reasons=reasons)
-    measures = {
-        name: {
-            "mean": intervals[name].as_dict(),
-            "images": int(rows[name].notna().sum()),
-            "chance": _chances(rows, name),
-            "above_chance": {c: intervals[f"{name} - {c}"].as_dict() for n, c in pairs if n == name},
-        }
-        for name in names
-    }
+def _derived(frame: pd.DataFrame, threshold: float | None) -> pd.DataFrame:
+    """The table with the columns that follow from label, probability and threshold."""
+    rows = frame.copy()
+    if "label" not in rows:
+        return rows
+    malignant, benign = rows["label"] == 1, rows["label"] == 0
+    if threshold is not None and {"probability", "pointing_hit_token"} <= set(rows):
+        detected = malignant & (rows["probability"] >= threshold)
+        rows["detected_pointing_hit_token"] = rows["pointing_hit_token"].where(detected)
+    if "heat" in rows:
+        rows["heat"] = rows["heat"].where(~rows["map"].isin(UNSCALED))
+        rows["heat_malignant"], rows["heat_benign"] = rows["heat"].where(malignant), rows["heat"].where(benign)
+    return rows
+
+
+def _measures(rows: pd.DataFrame) -> Sequence[Measure]:
+    means = [ColumnMean(name, chances, FIXED_CHANCE.get(name)) for name, chances in CHANCE_OF.items() if name in rows]
+    return [*means, *([ColumnAUC("heat_auc", "heat")] if {"heat", "label"} <= set(rows) else [])]
+
+
+def _summary(rows: pd.DataFrame, twin: pd.DataFrame | None, options: dict[str, Any]) -> dict[str, Any]:
+    names = _measures(rows)
+    if twin is not None:
+        names = [measure for measure in names if measure in _measures(twin)]
+    reasons = {"heat_auc": "no heat of both a benign and a malignant image"}
     return {
         "images": len(rows),
-        "patients": int(np.unique(patients).size),
+        "patients": int(np.unique(patient_keys(rows)).size),
         "degenerate": int(rows["degenerate"].sum()),
-        "measures": measures,
+        "measures": summarise_measures(rows, names, twin, reasons=reasons, **options),
     }
-
-
-def _chances(rows: pd.DataFrame, name: str) -> dict[str, float | None]:
-    """Mean chance over the images that have the measure."""
-    having = rows[rows[name].notna()]
-    means = {column: having[column].mean() for column in CHANCE_OF[name] if column in having}
-    return {column: float(mean) if np.isfinite(mean) else None for column, mean in means.items()}

@@ -1,12 +1,16 @@
 """Tables of predictions: what must be in them, and how images become breasts and patients."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from monai.utils import StrEnum
 
 REQUIRED = ("image_id", "patient_id", "label", "probability")
+CLASS_COLUMN = r"^probability_(\d+)$"
+SUM_TOLERANCE = 1e-3
+"""A softmax in half precision sums to 1 within this."""
 TEXT_COLUMNS = (
     "image_id",
     "patient_id",
@@ -17,6 +21,8 @@ TEXT_COLUMNS = (
     "density",
     "abnormality",
     "birads",
+    "manufacturer",
+    "device",
 )
 
 
@@ -26,6 +32,16 @@ class Level(StrEnum):
     IMAGE = "image"
     BREAST = "breast"
     PATIENT = "patient"
+
+
+LEVELS = {
+    "image": (Level.IMAGE, "max"),
+    "breast_max": (Level.BREAST, "max"),
+    "breast_mean": (Level.BREAST, "mean"),
+    "patient_max": (Level.PATIENT, "max"),
+    "patient_mean": (Level.PATIENT, "mean"),
+}
+"""What is evaluated: the level, and how the images of a breast or patient become one probability."""
 
 
 def read_predictions(path: Path) -> pd.DataFrame:
@@ -46,7 +62,9 @@ def read_predictions(path: Path) -> pd.DataFrame:
 def check_predictions(frame: pd.DataFrame, where: str = "predictions") -> pd.DataFrame:
     """Refuse a table that would give wrong figures; return it unchanged.
 
-    Labels are 0 (negative), 1 (positive) or -1 (unknown), probabilities lie in [0, 1], an image occurs once.
+    Labels are 0 (negative), 1 (positive) or -1 (unknown), probabilities lie in [0, 1], an image occurs once. A
+    table of K > 2 classes has the columns ``probability_0`` to ``probability_{K-1}``, which sum to 1, and labels
+    below K.
 
     Args:
         frame: the table.
@@ -55,22 +73,51 @@ def check_predictions(frame: pd.DataFrame, where: str = "predictions") -> pd.Dat
     Raises:
         ValueError: a column is missing, or a row is wrong; the message names the first such row.
     """
-    absent = [name for name in REQUIRED if name not in frame.columns]
+    classes = class_columns(frame)
+    required = REQUIRED if not classes else (*REQUIRED[:-1], *classes)
+    absent = [name for name in required if name not in frame.columns]
     if absent:
-        raise ValueError(f"{where}: column {', '.join(absent)} is missing; needed are {', '.join(REQUIRED)}")
-    probability = pd.to_numeric(frame["probability"], errors="coerce")
+        raise ValueError(f"{where}: column {', '.join(absent)} is missing; needed are {', '.join(required)}")
     keys = [name for name in ("dataset", "split", "image_id") if name in frame.columns]
-    faults = {
-        "has a label that is not 0, 1 or -1": ~pd.to_numeric(frame["label"], errors="coerce").isin([0, 1, -1]),
-        "has a probability outside [0, 1] or none": ~probability.between(0, 1),
-        "has no patient_id": frame["patient_id"].isna(),
-        "occurs twice": frame.duplicated(keys),
-    }
+    faults = _class_faults(frame, classes) if classes else _faults(frame)
+    faults |= {"has no patient_id": frame["patient_id"].isna(), "occurs twice": frame.duplicated(keys)}
     for fault, rows in faults.items():
         if rows.any():
             image = frame.loc[rows.to_numpy(dtype=bool), "image_id"].iloc[0]
             raise ValueError(f"{where}: image {image!r} {fault} ({int(rows.sum())} such rows)")
     return frame
+
+
+def class_columns(frame: pd.DataFrame) -> list[str]:
+    """The columns ``probability_0``, ``probability_1``, ... of a table of several classes, in order; else none."""
+    if "probability" in frame.columns:
+        return []
+    numbers = sorted(int(match) for match in frame.columns.str.extract(CLASS_COLUMN, expand=False).dropna())
+    return [f"probability_{number}" for number in range(numbers[-1] + 1)] if numbers else []
+
+
+def class_probabilities(frame: pd.DataFrame) -> np.ndarray:
+    """Probabilities ``(n, K)`` of a table of several classes."""
+    return frame[class_columns(frame)].to_numpy(dtype=np.float64)
+
+
+def _faults(frame: pd.DataFrame) -> dict[str, pd.Series]:
+    probability = pd.to_numeric(frame["probability"], errors="coerce")
+    return {
+        "has a label that is not 0, 1 or -1": ~pd.to_numeric(frame["label"], errors="coerce").isin([0, 1, -1]),
+        "has a probability outside [0, 1] or none": ~probability.between(0, 1),
+    }
+
+
+def _class_faults(frame: pd.DataFrame, classes: list[str]) -> dict[str, pd.Series]:
+    values = frame[classes].apply(pd.to_numeric, errors="coerce")
+    known = range(-1, len(classes))
+    label = pd.to_numeric(frame["label"], errors="coerce")
+    return {
+        f"has a label that is no whole number from -1 to {len(classes) - 1}": ~label.isin(known),
+        "has a probability outside [0, 1] or none": ~((values >= 0) & (values <= 1)).all(axis=1),
+        "has probabilities that do not sum to 1": (values.sum(axis=1) - 1).abs() > SUM_TOLERANCE,
+    }
 
 
 def patient_keys(frame: pd.DataFrame) -> np.ndarray:
@@ -82,29 +129,34 @@ def patient_keys(frame: pd.DataFrame) -> np.ndarray:
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose label is known, label as int and probability as float."""
+    """The rows whose label is known, label as int and probabilities as float."""
     known = frame[pd.to_numeric(frame["label"]) >= 0]
-    return known.assign(label=known["label"].astype(int), probability=known["probability"].astype(float))
+    names = class_columns(frame) or ["probability"]
+    return known.astype({"label": int} | dict.fromkeys(names, float))
 
 
 def aggregate(frame: pd.DataFrame, level: Level | str = Level.PATIENT, how: str = "max") -> pd.DataFrame:
     """One row per image, breast or patient.
 
     A breast (patient and laterality) or patient is positive if one of its images is. Rows of unknown label
-    are left out first, of the probability too, so that label and probability speak of the same images.
+    are left out first, of the probability too, so that label and probability speak of the same images. Of several
+    classes the probabilities are averaged, and the images of a group must have one label.
 
     Args:
         frame: predictions of one split.
         level: what a row of the result stands for.
-        how: ``max`` (the most suspicious image decides) or ``mean`` of the probabilities.
+        how: ``max`` (the most suspicious image decides) or ``mean`` of the probabilities; of several classes
+            ``mean`` alone.
 
     Returns:
-        Columns ``patient_id`` (with the data set, see :func:`patient_keys`), ``label``, ``probability`` and
-        ``images``, the number of images behind the row.
+        Columns ``patient_id`` (with the data set, see :func:`patient_keys`), ``label``, ``probability`` (or that
+        of each class) and ``images``, the number of images behind the row.
 
     Raises:
-        ValueError: ``how`` is neither, or a breast is asked for where laterality is not known.
+        ValueError: ``how`` is neither, a breast is asked for where laterality is not known, or the labels of a
+            group differ where there are several classes.
     """
+    classes = class_columns(frame)
     if how not in ("max", "mean"):
         raise ValueError(f"how={how!r} is neither 'max' nor 'mean'")
     known = labelled(frame)
@@ -115,4 +167,16 @@ def aggregate(frame: pd.DataFrame, level: Level | str = Level.PATIENT, how: str 
         if unknown:
             raise ValueError(f"{unknown} of {len(known)} images have no laterality: no figure per breast")
     groups = known.groupby(["patient_id", *keys], sort=True)
+    if classes:
+        return _aggregate_classes(groups, classes, how, str(level))
     return groups.agg(label=("label", "max"), probability=("probability", how), images=("images", "sum")).reset_index()
+
+
+def _aggregate_classes(groups: Any, classes: list[str], how: str, level: str) -> pd.DataFrame:
+    if how != "mean" and level != Level.IMAGE:
+        raise ValueError(f"how={how!r}: probabilities of several classes are averaged; the largest of each sum to no 1")
+    mixed = int((groups["label"].nunique() > 1).sum())
+    if mixed:
+        raise ValueError(f"the images of one {level} have different labels ({mixed} such): no figure per {level}")
+    chosen = {name: (name, "mean") for name in classes}
+    return groups.agg(label=("label", "max"), **chosen, images=("images", "sum")).reset_index()

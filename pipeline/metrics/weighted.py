@@ -80,6 +80,46 @@ def weighted_sensitivity_at(labels: ArrayLike, scores: ArrayLike, specificity: f
     return statistic
 
 
+def weighted_specificity_at(labels: ArrayLike, scores: ArrayLike, sensitivity: float) -> Statistic:
+    """Highest specificity on each draw's own ROC curve whose sensitivity is at least the one given, above 0."""
+    sweep = ThresholdSweep(labels, scores)
+
+    def statistic(weights: Floats) -> Floats:
+        true, false = sweep(weights)
+        enough = true >= sensitivity * true[:, -1:] - 1e-9
+        least = np.where(enough, false, np.inf).min(axis=1)
+        return np.where(true[:, -1] > 0, 1 - ratio(least, false[:, -1]), np.nan)
+
+    return statistic
+
+
+def weighted_probabilistic_f1(labels: ArrayLike, probabilities: ArrayLike) -> Statistic:
+    """Probabilistic F1 of RSNA 2022; plain F1 where ``probabilities`` are 0 or 1. NaN without a positive.
+
+    See :func:`~mammo.pipeline.metrics.probabilistic_f1`.
+    """
+    truth = (np.asarray(labels) == 1).astype(np.float64)
+    values = np.asarray(probabilities, dtype=np.float64)
+
+    def statistic(weights: Floats) -> Floats:
+        positives = weights @ truth
+        score = ratio(2 * (weights @ (values * truth)), weights @ values + positives)
+        return np.where(positives > 0, score, np.nan)
+
+    return statistic
+
+
+def net_benefit_on_grid(labels: ArrayLike, probabilities: ArrayLike, grid: Floats) -> Statistic:
+    """Net benefit ``(D, G)`` of acting where the probability reaches each value of ``grid``, inside (0, 1).
+
+    See :func:`~mammo.pipeline.metrics.decision_curve`.
+    """
+    truth = np.asarray(labels) == 1
+    called = np.asarray(probabilities, dtype=np.float64)[:, None] >= grid[None]  # (n, G)
+    gain = np.where(truth[:, None], 1.0, -grid / (1 - grid)) * called
+    return lambda weights: ratio(weights @ gain, weights.sum(axis=1, keepdims=True))
+
+
 def weighted_rate(counted: ArrayLike, among: ArrayLike) -> Statistic:
     """Share of the rows of ``among`` ``(n,)`` bool that are also ``counted`` ``(n,)`` bool."""
     below = np.asarray(among, dtype=np.float64)

@@ -2,6 +2,8 @@
 level.
 """
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,15 +12,22 @@ import numpy as np
 import pandas as pd
 
 from ..metrics import read_explanations, summarise_explanations
-from .blocks import Block, Picture, Section, Table, Text, Tone, missing
+from .blocks import Block, Picture, Section, Text, missing
 from .embed import embed_figure, embed_png
-from .inputs import ReportError
+from .explanation_plots import energy_figure
+from .explanation_tables import about, answer_tables, blank, map_table
+from .explanation_words import map_name, reading
+from .inputs import ReportError, read_object
 from .plots import explanation_figure
-from .wording import LOWER_IS_BETTER, UNKNOWN, interval, name_of, number, verdict
+
+__all__ = ["explanation_section", "explanation_summary", "read_explanation_table", "reading"]
 
 TITLE = "Explanations"
 MAX_CASES = 12
-WORDS = {1: "malignant", 0: "benign", -1: "unknown"}
+DRAWN = ("background_ratio", "pointing_hit", "energy_in_roi", "iou", "hit_iou_25", "hit_iou_50")
+"""Measures that are drawn beside chance; the others are in the tables."""
+CLASSES = ("benign", "malignant")
+"""What the classes are called where no evaluation says so."""
 
 
 def read_explanation_table(folder: Path | None) -> pd.DataFrame | None:
@@ -37,8 +46,20 @@ def read_explanation_table(folder: Path | None) -> pd.DataFrame | None:
     return None if table is None or table.empty else table
 
 
-def explanation_section(folder: Path | None, table: pd.DataFrame | None, summary: Mapping[str, Any] | None) -> Section:
-    """Measures beside chance, then cases."""
+def explanation_section(
+    folder: Path | None,
+    table: pd.DataFrame | None,
+    summary: Mapping[str, Any] | None,
+    classes: Sequence[str] = CLASSES,
+) -> Section:
+    """Measures beside chance, then cases.
+
+    Args:
+        folder: of an explanation run, or of an evaluation with explanations.
+        table: its ``explanations.csv``.
+        summary: of the table, see :func:`explanation_summary`.
+        classes: names of the classes of the task, in the order of the labels.
+    """
     if folder is None:
         return Section(TITLE, [missing("explanations", "None were given to this report.")])
     blocks: list[Block] = [
@@ -48,11 +69,27 @@ def explanation_section(folder: Path | None, table: pd.DataFrame | None, summary
             "that the model reasons rightly."
         )
     ]
+    report = _read_report(folder / "explanations.json")
     if table is None or summary is None:
         blocks.append(missing("explanations.csv", "Explain the test images: that writes it."))
     else:
-        blocks += _measures(summary["maps"])
-    return Section(TITLE, [*blocks, *_cases(folder / "figures", table)])
+        blocks += _measures((report or summary)["maps"], report, classes)
+    return Section(TITLE, [*blocks, *_cases(folder / "figures", table, classes)])
+
+
+def _read_report(path: Path) -> dict[str, Any] | None:
+    """``explanations.json`` of an evaluation with explanations; None where there is none.
+
+    Raises:
+        ReportError: it is another file.
+    """
+    if not path.is_file():
+        return None
+    report = read_object(path)
+    absent = {"maps", "behaviour", "threshold", "twin", "expensive"} - set(report)
+    if absent:
+        raise ReportError(f"{path}: {', '.join(sorted(absent))} is missing; evaluate with --explanations true again")
+    return report
 
 
 def explanation_summary(table: pd.DataFrame | None, *, draws: int, seed: int) -> dict[str, Any] | None:
@@ -60,77 +97,50 @@ def explanation_summary(table: pd.DataFrame | None, *, draws: int, seed: int) ->
     return None if table is None else summarise_explanations(table, draws=draws, seed=seed)
 
 
-def hardest(measure: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The difference to the chance that is hardest to beat: that of the breast, else of the image, else none."""
-    gaps = list(measure["above_chance"].values())
-    return gaps[-1] if gaps else None
-
-
-def reading(name: str, measure: Mapping[str, Any]) -> str:
-    """On which side of chance a mean lies, in words."""
-    gap = hardest(measure)
-    if gap is None:
-        return UNKNOWN
-    sides = ("worse", "better") if name in LOWER_IS_BETTER else ("better", "worse")
-    return verdict(gap, *sides, "no difference")
-
-
-def _measures(maps: Mapping[str, Any]) -> list[Block]:
-    blocks: list[Block] = []
-    figure = explanation_figure(maps)
+def _measures(maps: Mapping[str, Any], report: Mapping[str, Any] | None, classes: Sequence[str]) -> list[Block]:
+    tables: list[Block] = [map_table(kind, summary, classes) for kind, summary in maps.items()]
+    tables = tables if report is None else [*answer_tables(report)]
+    blocks: list[Block] = [] if report is None else [*about(report), tables.pop(0)]
+    energy = energy_figure(maps)
+    if energy is not None:
+        caption = "Mean share of each map in lesion, rest of the breast and outside, on images with a known lesion."
+        blocks.append(Picture(embed_figure(energy), "Where the energy of each map lies", caption))
+    drawn = {map_name(kind): {"measures": _drawn(summary["measures"])} for kind, summary in maps.items()}
+    figure = explanation_figure(drawn)
     if figure is not None:
         caption = "Dots: mean over test images with its 95 % patient-bootstrap interval; open marks: chance."
         blocks.append(Picture(embed_figure(figure), "Explanation measures of each map beside chance", caption))
-    blocks += [_table(kind, summary) for kind, summary in maps.items()]
-    blocks += [_blank(kind, summary) for kind, summary in maps.items()]
+    blocks += tables
+    blocks += [blank(kind, summary) for kind, summary in maps.items()]
     return blocks
 
 
-def _table(kind: str, summary: Mapping[str, Any]) -> Table:
-    header = ["Measure", "Mean", "Chance, image", "Chance, breast", "Mean minus chance", "Than chance", "Images"]
-    rows = [_row(name, measure) for name, measure in summary["measures"].items()]
-    note = (
-        "For the share outside the breast lower is better, for all others higher. The difference is to the chance of "
-        "the breast where there is one, else to that of the image."
-    )
-    return Table(name_of(kind), header, rows, note)
+def _drawn(measures: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: measures[name] for name in DRAWN if name in measures}
 
 
-def _blank(kind: str, summary: Mapping[str, Any]) -> Text:
-    """How many maps show nothing; a warning if there are any."""
-    said = f"{name_of(kind)}: {summary['degenerate']} of {summary['images']} maps are blank (constant or not finite)."
-    if not summary["degenerate"]:
-        return Text(said)
-    return Text(f"{said} They count as misses and are left out of shares.", Tone.WARNING)
-
-
-def _row(name: str, measure: Mapping[str, Any]) -> list[str]:
-    chances = list(measure["chance"].values())
-    gap = hardest(measure)
-    return [
-        name_of(name),
-        interval(measure["mean"]),
-        number(chances[0]) if chances else "0",
-        number(chances[1]) if len(chances) > 1 else UNKNOWN,
-        interval(gap, signed=True) if gap else UNKNOWN,
-        reading(name, measure),
-        f"{measure['images']:,}",
-    ]
-
-
-def _cases(folder: Path, table: pd.DataFrame | None) -> list[Block]:
+def _cases(folder: Path, table: pd.DataFrame | None, classes: Sequence[str]) -> list[Block]:
     paths = sorted(folder.glob("*.png"))
     if not paths:
-        return [missing("case figures", "They are written as figures/*.png of the explanation folder.")]
-    chosen = _taking_turns(paths, table)
-    rule = "The first by name, benign and malignant in turn; no case was picked by hand."
+        return [missing("case figures", "`mammo explain` writes them as figures/*.png of its run folder.")]
+    cases = None if table is None else table.assign(figure=_figures(table))
+    chosen = _taking_turns(paths, cases)
+    rule = f"The first by name, {', '.join(classes[:-1])} and {classes[-1]} in turn; no case was picked by hand."
     blocks: list[Block] = [Text(f"{len(chosen)} of {len(paths)} cases. {rule}", heading="Cases")]
-    return blocks + [Picture(embed_png(path), _alt(path, table), _caption(path, table)) for path in chosen]
+    return blocks + [Picture(embed_png(path), _alt(path, cases), _caption(path, cases, classes)) for path in chosen]
+
+
+def _figures(table: pd.DataFrame) -> pd.Series[Any]:
+    """What :class:`~mammo.pipeline.explain.ExplanationWriter` calls the figure of each row, without its suffix."""
+    if "dataset" not in table:
+        return table["image_id"]
+    shared = table.groupby("image_id")["dataset"].transform("nunique") > 1
+    return table["image_id"].mask(shared, table["dataset"].astype(str) + "_" + table["image_id"])
 
 
 def _taking_turns(paths: Sequence[Path], table: pd.DataFrame | None) -> list[Path]:
     """At most :data:`MAX_CASES`, by name within each label, the labels in turn."""
-    labels = {} if table is None or "label" not in table else dict(zip(table["image_id"], table["label"], strict=True))
+    labels = {} if table is None or "label" not in table else dict(zip(table["figure"], table["label"], strict=True))
     groups: dict[Any, list[Path]] = {}
     for path in paths:
         groups.setdefault(labels.get(path.stem), []).append(path)
@@ -139,30 +149,30 @@ def _taking_turns(paths: Sequence[Path], table: pd.DataFrame | None) -> list[Pat
 
 
 def _rows_of(path: Path, table: pd.DataFrame | None) -> pd.DataFrame:
-    return pd.DataFrame() if table is None else table[table["image_id"] == path.stem]
+    return pd.DataFrame() if table is None else table[table["figure"] == path.stem]
 
 
 def _alt(path: Path, table: pd.DataFrame | None) -> str:
     rows = _rows_of(path, table)
-    kinds = ", ".join(name_of(kind) for kind in rows["map"]) if len(rows) else "explanations"
+    kinds = ", ".join(map_name(kind) for kind in rows["map"]) if len(rows) else "explanations"
     return f"Mammogram {path.stem} with breast outline and {kinds}"
 
 
-def _caption(path: Path, table: pd.DataFrame | None) -> str:
+def _caption(path: Path, table: pd.DataFrame | None, classes: Sequence[str]) -> str:
     rows = _rows_of(path, table)
     if rows.empty:
         return f"{path.stem} (not in explanations.csv)"
     first = rows.iloc[0]
     parts = [path.stem]
     if "label" in rows:
-        parts.append(f"labelled {WORDS.get(int(first['label']), 'unknown')}")
+        parts.append(f"labelled {dict(enumerate(classes)).get(int(first['label']), 'unknown')}")
     if "probability" in rows:
         parts.append(f"probability {float(first['probability']):.2f}")
-    measures = "; ".join(f"{name_of(row['map'])} {_case_measures(row)}" for _, row in rows.iterrows())
+    measures = "; ".join(f"{map_name(row['map'])} {_case_measures(row)}" for _, row in rows.iterrows())
     return f"{' · '.join(parts)}. {measures}."
 
 
-def _case_measures(row: "pd.Series[Any]") -> str:
+def _case_measures(row: pd.Series[Any]) -> str:
     if row["degenerate"]:
         return "is blank"
     if not np.isfinite(row["background_ratio"]):

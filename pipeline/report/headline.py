@@ -31,22 +31,42 @@ def headline_section(
 
 def _measured(run: Run) -> str:
     counts = (run.metrics or {})["counts"]
+    if run.several_classes:
+        of_each = zip(run.classes, counts["classes"], strict=False)
+        question, shares = f"telling {', '.join(run.classes)} apart", ", ".join(f"{n:,} {name}" for name, n in of_each)
+    else:
+        negative, positive = run.classes
+        question = f"telling {positive} from {negative}"
+        shares = f"{counts['positive']:,} {positive}, {counts['negative']:,} {negative}"
     overlap = counts["patients_in_test_and_validation"]
     extra = f" {plural(overlap, 'patient')} in test and validation both." if overlap else ""
     if counts["unlabelled"]:
         extra += f" {plural(counts['unlabelled'], 'image')} without a label left out."
     return (
-        f"Measured: telling malignant from benign on {plural(counts['images'], 'test image')} of "
-        f"{plural(counts['patients'], 'patient')} ({counts['positive']:,} malignant, {counts['negative']:,} benign), "
-        "with thresholds and temperature taken from validation patients only." + extra
+        f"Measured: {question} on {plural(counts['images'], 'test image')} of "
+        f"{plural(counts['patients'], 'patient')} ({shares}), "
+        f"{_locked(run)}.{extra}"
     )
+
+
+def _locked(run: Run) -> str:
+    """What was taken from validation patients, as far as there is anything."""
+    metrics = run.metrics or {}
+    found = {
+        "thresholds": metrics.get("threshold", {}).get("youden", {}).get("value"),
+        "temperature": metrics["calibration"].get("temperature"),
+    }
+    locked = " and ".join(name for name, value in found.items() if value is not None)
+    if locked:
+        return f"with {locked} taken from validation patients only"
+    return "with no threshold and no temperature, for there were none to take from validation patients"
 
 
 def _calibrated(run: Run) -> str:
     calibration = (run.metrics or {})["calibration"]
     if calibration.get("temperature") is None:
         return f"Probabilities are not calibrated ({calibration.get('reason', 'no temperature')})."
-    before, after = (calibration[key]["ece_mass"]["value"] for key in ("before", "after"))
+    before, after = (calibration[key]["ace"]["value"] for key in ("before", "after"))
     return (
         "Probabilities in predictions and case figures are as the models give them, not calibrated. A temperature "
         f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the calibration error of "

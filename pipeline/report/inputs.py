@@ -9,18 +9,31 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..metrics import read_predictions
+from ..metrics import class_columns, read_predictions
 
 HISTORY_KEYS = ("train", "validation")
+CLASS_METRICS_KEYS = (
+    *(f"counts.{key}" for key in ("images", "patients", "classes", "unlabelled", "patients_in_test_and_validation")),
+    *(f"levels.image.{name}.value" for name in ("auc", "average_precision", "accuracy", "balanced_accuracy", "kappa")),
+    "classes",
+    "confusion",
+    "calibration.temperature",
+    "calibration.before.ace.value",
+    "subgroups",
+)
+"""What is read of a task of several classes, of which ``confusion`` tells."""
 METRICS_KEYS = (
     *(f"counts.{key}" for key in ("images", "patients", "positive", "negative", "unlabelled")),
     "counts.patients_in_test_and_validation",
     *(f"levels.image.{name}.{key}" for name in ("auc", "average_precision") for key in ("value", "low", "high")),
+    "levels.image.probabilistic_f1",
     "sensitivity_at_specificity",
+    "specificity_at_sensitivity",
     "threshold.youden.value",
     "calibration.temperature",
     "calibration.before.reliability",
-    "calibration.before.ece_mass.value",
+    "calibration.before.ace.value",
+    "decision_curve",
     "subgroups",
 )
 
@@ -45,6 +58,20 @@ class Run:
     configuration: str | None
     environment: dict[str, Any] | None
     quarantine: pd.DataFrame | None
+    evidence: dict[str, Any] | None = None
+
+    @property
+    def several_classes(self) -> bool:
+        """The task has more than two classes: no threshold, no curve."""
+        if self.metrics is not None:
+            return "confusion" in self.metrics
+        return self.predictions is not None and bool(class_columns(self.predictions))
+
+    @property
+    def classes(self) -> list[str]:
+        """Names of the classes; benign and malignant where they are not told."""
+        task = (self.metrics or {}).get("task") or {}
+        return list(task.get("classes") or ("benign", "malignant"))
 
     @property
     def test(self) -> pd.DataFrame | None:
@@ -69,6 +96,7 @@ def read_run(name: str, folder: Path) -> Run:
     quarantine = _find(folder, "quarantine.csv")
     configuration = _find(folder, "config.yaml")
     environment = _find(folder, "environment.json")
+    evidence = _find(folder, "evidence.json")
     return Run(
         name=name,
         folder=folder,
@@ -78,6 +106,7 @@ def read_run(name: str, folder: Path) -> Run:
         configuration=None if configuration is None else read_configuration(configuration),
         environment=None if environment is None else read_object(environment),
         quarantine=None if quarantine is None else read_quarantine(quarantine),
+        evidence=None if evidence is None else read_object(evidence),
     )
 
 
@@ -140,13 +169,13 @@ def read_quarantine(path: Path) -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """``metrics.json`` of :func:`~mammo.pipeline.metrics.evaluate_predictions`.
+    """``metrics.json`` of an evaluation of two classes or of several.
 
     Raises:
         ReportError: something that the report tells is not in it; the message names the file and the key.
     """
     metrics = read_object(path)
-    for dotted in METRICS_KEYS:
+    for dotted in CLASS_METRICS_KEYS if "confusion" in metrics else METRICS_KEYS:
         value: Any = metrics
         for key in dotted.split("."):
             if not isinstance(value, dict) or key not in value:

@@ -7,13 +7,15 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from .blocks import Section
+from .calibration_section import calibration_section
 from .data_section import data_section
-from .decision_section import calibration_section, subgroup_section, threshold_section
+from .decision_section import threshold_section
 from .explanation_section import explanation_section, explanation_summary, read_explanation_table
 from .headline import headline_section
 from .inputs import Run, read_quarantine, read_run
 from .provenance_section import provenance_section
 from .result_section import paired_differences, result_section
+from .subgroup_section import subgroup_section
 from .training_section import pretraining_section, training_section
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -97,7 +99,7 @@ def _sections(
         threshold_section(runs),
         calibration_section(runs),
         subgroup_section(runs),
-        explanation_section(explanations, table, summary),
+        explanation_section(explanations, table, summary, *([runs[0].classes] if runs else [])),
         provenance_section(named, explanations, datalist),
     ]
 

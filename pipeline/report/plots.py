@@ -60,6 +60,7 @@ def ranking_figure(
     *,
     draws: int = 2000,
     seed: int = 0,
+    positive: str = "malignant",
 ) -> Figure:
     """ROC and precision-recall curves with 95 % patient-bootstrap bands.
 
@@ -68,6 +69,7 @@ def ranking_figure(
         thresholds: of each classifier, marked on its curves; ``None`` marks nothing.
         draws: bootstrap draws.
         seed: of the draws.
+        positive: what readers call the positive class.
     """
     figure, (roc, precision) = _panels(2)
     for index, (name, rows) in enumerate(tests.items()):
@@ -83,7 +85,7 @@ def ranking_figure(
             _mark_threshold(roc, precision, labels, scores, float(thresholds[name] or 0.0), index)
     roc.plot([0, 1], [0, 1], color=GREY, linewidth=1, linestyle=(0, (1, 2)), label="chance")
     share = float(next(iter(tests.values()))["label"].mean())
-    precision.axhline(share, color=GREY, linewidth=1, linestyle=(0, (1, 2)), label="chance (share malignant)")
+    precision.axhline(share, color=GREY, linewidth=1, linestyle=(0, (1, 2)), label=_plain(f"chance (share {positive})"))
     _dress(roc, "ROC", f"1 {MINUS} specificity", "sensitivity")
     _dress(precision, "Precision and recall", "recall (sensitivity)", "precision (PPV)")
     for axes in (roc, precision):
@@ -91,7 +93,7 @@ def ranking_figure(
     return figure
 
 
-def calibration_figure(calibrations: Mapping[str, Mapping[str, Any]]) -> Figure:
+def calibration_figure(calibrations: Mapping[str, Mapping[str, Any]], positive: str = "malignant") -> Figure:
     """Observed share of positives against mean probability, before and after the temperature, a panel per
     model.
     """
@@ -103,27 +105,48 @@ def calibration_figure(calibrations: Mapping[str, Mapping[str, Any]]) -> Figure:
                 points = calibration[key]["reliability"]
                 style = _style(index) | {"marker": "o", "markersize": 4}
                 axes.plot(points["predicted"], points["observed"], label=label, **style)
-        _dress(axes, name, "predicted probability", "observed share malignant")
+        _dress(axes, name, "predicted probability", f"observed share {positive}")
         axes.set(xlim=(-0.02, 1.02), ylim=(-0.02, 1.02))
     return figure
 
 
-def probability_figure(tests: Mapping[str, pd.DataFrame], thresholds: Mapping[str, float | None]) -> Figure:
-    """How the probabilities of benign and malignant images are spread, with the threshold, a panel per
-    model.
-    """
+def decision_curve_figure(curves: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Net benefit over threshold probabilities beside acting on everybody and on nobody, one line per model."""
+    figure, (axes,) = _panels(1)
+    for index, (name, curve) in enumerate(curves.items()):
+        axes.plot(curve["threshold"], curve["model"], label=_plain(name), **_style(index))
+        axes.fill_between(
+            curve["threshold"], curve["low"], curve["high"], color=_style(index)["color"], alpha=0.15, lw=0
+        )
+    first = next(iter(curves.values()))
+    axes.plot(
+        first["threshold"], first["treat_all"], color=GREY, linewidth=1.2, linestyle="--", label="act on everybody"
+    )
+    axes.axhline(0, color=GREY, linewidth=1.2, linestyle=(0, (1, 2)), label="act on nobody")
+    highest = max(max(curve["high"]) for curve in curves.values())
+    axes.set(xlim=(0, 1), ylim=(-0.3 * highest if highest > 0 else -0.1, 1.1 * max(highest, 0.02)))
+    _dress(axes, "Decision curve", "probability at which one acts", "net benefit")
+    return figure
+
+
+def probability_figure(
+    tests: Mapping[str, pd.DataFrame],
+    thresholds: Mapping[str, float | None],
+    classes: Sequence[str] = ("benign", "malignant"),
+) -> Figure:
+    """How the probabilities of both classes are spread, with the threshold, a panel per model."""
     figure, panels = _panels(len(tests), height=2.6)
     bins = np.linspace(0, 1, 26)
     for axes, (name, rows) in zip(panels, tests.items(), strict=True):
-        for index, (label, word) in enumerate(((0, "benign"), (1, "malignant"))):
+        for index, (label, word) in enumerate(enumerate(classes)):
             values = rows.loc[rows["label"] == label, "probability"]
             counts = np.histogram(values, bins)[0]
-            axes.stairs(counts, bins, fill=True, color=COLOURS[index], alpha=0.3, label=word)
+            axes.stairs(counts, bins, fill=True, color=COLOURS[index], alpha=0.3, label=_plain(word))
             axes.stairs(counts, bins, color=COLOURS[index], linewidth=1.5, linestyle=STYLES[index])
         threshold = thresholds.get(name)
         if threshold is not None:
             axes.axvline(threshold, color="black", linewidth=1.2, linestyle="--", label="threshold")
-        _dress(axes, name, "predicted probability of malignancy", "images")
+        _dress(axes, name, f"predicted probability, {classes[1]}", "images")
         axes.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=5))
     return figure
 

@@ -34,6 +34,7 @@ def provenance_section(runs: Mapping[str, Run], explanations: Path | None, datal
     known = {name: content for name, content in environments.items() if content is not None}
     if known:
         blocks += [_fields(known), _versions(known), *_other_data(known, datalist)]
+    blocks += _evidence(runs)
     folds = [Fold(f"Configuration of {name}", text) for name, text in configurations.items() if text is not None]
     return Section("Configuration and versions", [*blocks, *folds])
 
@@ -45,6 +46,22 @@ def _fields(environments: Mapping[str, Mapping[str, Any]]) -> Table:
         if any(key in content for content in environments.values())
     ]
     return Table("How the runs were made", ["", *environments], rows)
+
+
+def _evidence(runs: Mapping[str, Run]) -> list[Block]:
+    """Hashes that the runs' evaluations froze; the report itself does not check them."""
+    frozen = {name: run.evidence for name, run in runs.items() if run.evidence is not None}
+    if not frozen:
+        return []
+    hashes = {
+        name: dict(content.get("files") or {})
+        | {key: entry["sha256"] for key, entry in (content.get("inputs") or {}).items()}
+        for name, content in frozen.items()
+    }
+    files = dict.fromkeys(file for listed in hashes.values() for file in listed)
+    rows = [[file, *(_cell(listed.get(file)) for listed in hashes.values())] for file in files]
+    note = "mammo verify RUN recomputes these, and the metrics from the predictions, and says what differs."
+    return [Table("Frozen evidence (SHA-256)", ["File", *hashes], rows, note)]
 
 
 def _versions(environments: Mapping[str, Mapping[str, Any]]) -> Table:

@@ -1,4 +1,4 @@
-"""How well classifiers tell malignant from benign on the test patients, and which is better."""
+"""How well classifiers answer on the test patients, and which is better."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,6 +10,7 @@ import pandas as pd
 from ..metrics import area_under_roc, compare
 from ..metrics.discrimination import missing_class
 from .blocks import Block, Picture, Section, Table, Text, Tone, missing
+from .class_blocks import class_blocks
 from .embed import embed_figure
 from .inputs import Run
 from .plots import ranking_figure
@@ -53,20 +54,24 @@ def result_section(runs: Sequence[Run], pairs: Sequence[Pair], *, draws: int, se
     blocks: list[Block] = [missing(f"metrics.json of {r.name}", CURE) for r in runs if r.metrics is None]
     if not runs:
         blocks.append(missing("classifiers", "None was given to this report."))
-    if evaluated:
-        blocks += [*_stale(evaluated), _table(evaluated), *_sensitivities(evaluated)]
-    return Section(TITLE, [*blocks, *_curves(runs, draws, seed), *_comparisons(runs, pairs)])
+    two = [run for run in evaluated if not run.several_classes]
+    if two:
+        blocks += [*_stale(two), _table(two), *_operating_levels(two)]
+    rest = [run for run in runs if not run.several_classes]
+    curves = _curves(rest, draws, seed) if rest else []
+    several = [block for run in evaluated if run.several_classes for block in class_blocks(run)]
+    return Section(TITLE, [*blocks, *curves, *several, *(_comparisons(rest, pairs) if rest else [])])
 
 
 def usable_tests(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
-    """Labelled test rows of the classifiers that have both classes among them."""
-    tests = {run.name: run.test for run in runs}
+    """Labelled test rows of the classifiers of two classes that have both among them."""
+    tests = {run.name: run.test for run in runs if not run.several_classes}
     return {name: rows for name, rows in tests.items() if rows is not None and not missing_class(rows["label"])}
 
 
 def threshold_of(run: Run) -> float | None:
     """The threshold chosen on validation by Youden's index, if there is one."""
-    if run.metrics is None:
+    if run.metrics is None or run.several_classes:
         return None
     value = run.metrics["threshold"]["youden"]["value"]
     return None if value is None else float(value)
@@ -124,6 +129,7 @@ def _table(runs: Sequence[Run]) -> Table:
             f"{run.name}: {words}",
             interval(level["auc"]),
             interval(level["average_precision"]),
+            interval(level["probabilistic_f1"]),
             f"{level['rows']:,}",
         ]
         for run in runs
@@ -131,19 +137,27 @@ def _table(runs: Sequence[Run]) -> Table:
         if (level := (run.metrics or {})["levels"][key])["auc"] is not None
     ]
     note = (
-        "AUC: chance is 0.5. AP: average precision, chance is the share of malignant rows. "
-        "In brackets: 95 % interval by resampling patients."
+        f"AUC: chance is 0.5. AP: average precision, chance is the share of {runs[0].classes[1]} rows. pF1: the "
+        "probabilistic F1 of RSNA 2022, of the probabilities as they are. In brackets: 95 % interval by resampling "
+        "patients."
     )
-    return Table("Discrimination by level", ["Model and level", "AUC", "AP", "Rows"], rows, note)
+    return Table("Discrimination by level", ["Model and level", "AUC", "AP", "pF1", "Rows"], rows, note)
 
 
-def _sensitivities(runs: Sequence[Run]) -> list[Block]:
-    points = [(run.name, (run.metrics or {})["sensitivity_at_specificity"]) for run in runs]
-    levels = sorted({level for _, values in points for level in values})
-    header = ["Model", *(f"at specificity {level}" for level in levels)]
-    rows = [[name, *(interval(values[lv]) if lv in values else UNKNOWN for lv in levels)] for name, values in points]
-    note = "Read off the test ROC curve; see below for what thresholds chosen beforehand reach."
-    return [Table("Sensitivity at fixed specificity", header, rows, note)] if levels else []
+def _operating_levels(runs: Sequence[Run]) -> list[Block]:
+    """Sensitivity at fixed specificities, and the other way round, a table each."""
+    blocks: list[Block] = []
+    for read, fixed in (("sensitivity", "specificity"), ("specificity", "sensitivity")):
+        points = [(run.name, (run.metrics or {})[f"{read}_at_{fixed}"]) for run in runs]
+        levels = sorted({level for _, values in points for level in values})
+        header = ["Model", *(f"at {fixed} {level}" for level in levels)]
+        rows = [
+            [name, *(interval(values[lv]) if lv in values else UNKNOWN for lv in levels)] for name, values in points
+        ]
+        note = "Read off the test ROC curve; see below for what thresholds chosen beforehand reach."
+        if levels:
+            blocks.append(Table(f"{read.capitalize()} at fixed {fixed}", header, rows, note))
+    return blocks
 
 
 def _curves(runs: Sequence[Run], draws: int, seed: int) -> list[Block]:
@@ -155,7 +169,7 @@ def _curves(runs: Sequence[Run], draws: int, seed: int) -> list[Block]:
         blocks.append(missing(f"curves of {run.name}, for want of {why}", CURE))
     if tests:
         thresholds = {run.name: threshold_of(run) for run in runs}
-        figure = ranking_figure(tests, thresholds, draws=draws, seed=seed)
+        figure = ranking_figure(tests, thresholds, draws=draws, seed=seed, positive=runs[0].classes[1])
         aucs = ", ".join(f"{n} AUC {area_under_roc(t['label'], t['probability']):.3f}" for n, t in tests.items())
         caption = (
             "Per image. Bands: 95 % by resampling patients. Squares: the threshold chosen on validation patients. "

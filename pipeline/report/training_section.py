@@ -3,13 +3,15 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from .blocks import Block, Group, Picture, Section, Text, missing
+from .blocks import Block, Group, Picture, Section, Text, Tone, missing
 from .embed import embed_figure, embed_png
 from .inputs import Run
 from .plots import history_figure
 
 EVALUATE = "It is written by the training run."
 MAX_RECONSTRUCTIONS = 3
+COLLAPSED_RANK = 1.05
+"""As in ``feature_rank.py``, which is not imported here, since that takes seconds."""
 
 
 def pretraining_section(run: Run | None) -> Section:
@@ -21,6 +23,7 @@ def pretraining_section(run: Run | None) -> Section:
         Text("The network sees mammograms with blocks hidden and learns to paint them in; no label is used.")
     ]
     blocks.append(_curves([run], "pretraining"))
+    blocks += _rank(run)
     pictures = sorted((run.folder / "figures").glob("reconstruction*.png"))
     if not pictures:
         blocks.append(missing("reconstruction pictures", "They are written as figures/reconstruction*.png."))
@@ -39,6 +42,23 @@ def training_section(runs: Sequence[Run]) -> Section:
     if without:
         blocks.append(missing(f"history.json of {', '.join(without)}", EVALUATE))
     return Section(title, blocks)
+
+
+def _rank(run: Run) -> list[Block]:
+    """How many directions the encoder tells images apart in; nothing for a run that did not measure it."""
+    rows = [row for row in (run.history or {}).get("validation", []) if row.get("feature_rank") is not None]
+    if not rows:
+        return []
+    first, last = rows[0], rows[-1]
+    collapsed = last["feature_rank"] < COLLAPSED_RANK
+    text = (
+        f"Effective rank of the encoder's features over the validation images (RankMe): {last['feature_rank']:.2f} "
+        f"after epoch {last['epoch']}, {first['feature_rank']:.2f} after epoch {first['epoch']}; 1 would mean that all "
+        f"images look the same to it. Their mean standard deviation is {last['feature_std']:.3f}."
+    )
+    if collapsed:
+        text += " The features have collapsed: a classifier that starts from them is unlikely to gain."
+    return [Text(text, Tone.WARNING if collapsed else Tone.PLAIN, "Has the encoder collapsed?")]
 
 
 def _curves(runs: Sequence[Run], what: str) -> Block:

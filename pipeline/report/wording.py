@@ -15,8 +15,12 @@ NAMES = {
     "attention": "Attention",
     "attention_gradient": "Gradient-weighted attention",
     "gradcam": "Grad-CAM",
+    "gradcam++": "Grad-CAM++",
+    "occlusion": "Occlusion sensitivity",
     "auc": "AUC",
     "reconstruction_l1": "reconstruction error (L1)",
+    "feature_rank": "effective rank of the features",
+    "feature_std": "spread of the features",
 }
 LOWER_IS_BETTER = frozenset({"background_ratio"})
 

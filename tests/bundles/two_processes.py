@@ -16,7 +16,7 @@ from mammo.networks.losses import (
     AttentionSpectralPenalty,
     BreastBackgroundContrast,
     ClassificationObjective,
-    MaskedL1Loss,
+    MaskedReconstructionLoss,
     MultiTaskCrossEntropy,
     PretrainingObjective,
     SpectralNormPenalty,
@@ -35,7 +35,7 @@ def build(kind: str) -> tuple[nn.Module, nn.Module]:
     network = SwinMIM(encoder) if kind == "pretraining" else MammogramClassifier(encoder)
     spectral = SpectralNormPenalty(network, beta=0.01)
     if kind == "pretraining":
-        return network.eval(), PretrainingObjective(MaskedL1Loss("breast"), spectral)
+        return network.eval(), PretrainingObjective(MaskedReconstructionLoss("breast"), spectral)
     cross_entropy = MultiTaskCrossEntropy({"pathology": 2}, {"pathology": [0.7, 1.6]})
     attention = AttentionSpectralPenalty(gamma=0.1)
     return network.eval(), ClassificationObjective(cross_entropy, spectral, attention, BreastBackgroundContrast(), 0.1)

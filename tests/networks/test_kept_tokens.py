@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mammo.networks import MammogramClassifier, SwinEncoder, fast_swin, record_attention
+from mammo.networks.losses import AttentionSpectralPenalty
 from mammo.networks.masked_blocks import run_masked_block
 
 from .test_fast_swin import assert_same, encoder_of
@@ -138,6 +139,30 @@ def test_recorded_attention_is_that_of_kept_tokens():
     assert set(rows.round(decimals=9).unique().tolist()) == {0.0, 1.0}
     share = encoder.kept_tokens(kept).double().mean()
     torch.testing.assert_close((rows[:, 0] > 0).double().mean(), share)  # 24 x 24 tokens: windows of 4 without padding
+
+
+def test_blocks_computed_again_keep_the_mask_while_attention_is_recorded():
+    encoder = encoder_of()
+    image, kept = torch.rand(2, 1, 64, 64, dtype=torch.float64), some_blocks((64, 64), images=2)
+    plain = result_of(encoder, image, kept)
+    for stage in encoder.stages:
+        for block in stage.blocks:
+            block.use_checkpoint = True
+    with record_attention(encoder):
+        assert_same(result_of(encoder, image, kept), plain)
+    assert all(block.use_checkpoint for stage in encoder.stages for block in stage.blocks)
+
+
+def test_the_attention_penalty_does_not_depend_on_how_much_air_there_is():
+    encoder = encoder_of()
+    penalty = AttentionSpectralPenalty(1.0)
+    narrow, wide = torch.rand(1, 1, 128, 128, dtype=torch.float64), torch.zeros(1, 1, 256, 256, dtype=torch.float64)
+    wide[..., :128, :128] = narrow
+    with record_attention(encoder) as record:
+        encoder(narrow, torch.ones_like(narrow))
+        alone = penalty(record.maps[:1])
+        encoder(wide, (wide > 0).double())
+        torch.testing.assert_close(penalty(record.maps[:1]), alone)
 
 
 def test_a_classifier_of_breast_tokens_does_not_see_the_air():

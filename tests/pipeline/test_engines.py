@@ -52,6 +52,16 @@ def test_a_resumed_run_hides_what_an_uninterrupted_one_hides(batch):
     torch.testing.assert_close(torch.stack(resumed), torch.stack(whole[2:]))
 
 
+def test_within_an_epoch_a_resumed_run_hides_what_an_uninterrupted_one_hides(batch):
+    whole = prepare(seed=5)
+    whole.start_epoch(2)
+    whole(batch)
+    resumed = prepare(seed=5)
+    resumed.start_epoch(2)
+    resumed.load_state_dict(whole.state_dict())
+    assert torch.equal(resumed(batch)[3]["hidden"], whole(batch)[3]["hidden"])
+
+
 def test_validation_hides_the_same_blocks_in_every_epoch(batch):
     first, second = hidden_by_epoch(prepare(repeat=True), batch, range(1, 3))
     assert not torch.equal(first[0], first[1])

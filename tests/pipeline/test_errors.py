@@ -183,7 +183,7 @@ def test_a_missing_checkpoint_is_named(mammo, tmp_path):
 @pytest.mark.parametrize("failure", [OSError(errno.ENOSPC, "No space left on device"), RuntimeError("write failed")])
 def test_a_full_disk_for_a_checkpoint_names_the_file_and_the_way_out(failure, mammo, tmp_path, monkeypatch):
     def save_half(content, path, *arguments, **options):
-        Path(path).write_bytes(b"half")
+        path.write(b"half")
         raise failure
 
     monkeypatch.setattr(torch, "save", save_half)

@@ -74,6 +74,20 @@ def test_a_run_that_starts_anew_forgets_an_older_history(tmp_path):
     assert [row["epoch"] for row in train(path)["train"]] == [1, 2]
 
 
+def test_the_sums_of_half_an_epoch_go_on_in_another_process(tmp_path):
+    first, second = (HistoryWriter(tmp_path / "history.json") for _ in range(2))
+    engine = Engine(lambda engine, loss: {"loss": torch.tensor(loss)})
+    engine.add_event_handler(Events.ITERATION_COMPLETED, first.add)
+    engine.run([1.0, 2.0])
+    second.load_state_dict(first.state_dict())
+    engine = Engine(lambda engine, loss: {"loss": torch.tensor(loss)})
+    engine.add_event_handler(Events.ITERATION_COMPLETED, second.add)
+    engine.add_event_handler(Events.EPOCH_COMPLETED, second.write)
+    engine.run([6.0])
+    (row,) = json.loads((tmp_path / "history.json").read_text())["train"]
+    assert row["loss"] == 3.0
+
+
 def draws(epochs: range, rank: int, monkeypatch) -> list[float]:
     """What a random transform draws in the first item of each epoch of a run."""
     monkeypatch.setattr(idist, "get_rank", lambda: rank)
@@ -131,6 +145,15 @@ def test_predictions_are_softmax_probabilities_one_row_an_image(tmp_path, scored
     assert table["patient_id"].tolist() == ["P0", "P1", "P2"]
     assert table["density"].tolist() == ["B", "B", "B"]
     assert table["birads"].isna().all()
+
+
+def test_images_of_two_data_sets_may_share_an_id(tmp_path):
+    records = [{"dataset": name, "image_id": "I1", "patient_id": "1", "split": "test"} for name in ("one", "two")]
+    items = [{"dataset": name, "image_id": "I1", "label": torch.tensor([0])} for name in ("two", "one")]
+    scored = records, items, [{"pred": torch.tensor([0.0, value])} for value in (1.0, 2.0)]
+    table = write_predictions(tmp_path / "predictions.csv", scored, {"pathology": 2})
+    assert table["dataset"].tolist() == ["two", "one"]
+    np.testing.assert_allclose(table["probability"], [1 / (1 + np.exp(-value)) for value in (1, 2)], rtol=1e-6)
 
 
 def test_more_than_two_classes_get_a_column_each(tmp_path, scored):

@@ -5,7 +5,7 @@ from mammo.networks.losses import (
     AttentionSpectralPenalty,
     BreastBackgroundContrast,
     ClassificationObjective,
-    MaskedL1Loss,
+    MaskedReconstructionLoss,
     MultiTaskCrossEntropy,
     PretrainingObjective,
     SpectralNormPenalty,
@@ -34,16 +34,18 @@ def test_pretraining_adds_reconstruction_and_spectral_norm():
     network = SwinMIM(SwinEncoder(size="micro"))
     target = torch.rand(2, 3, 64, 64).round()
     pred = network(target[:, :2], target[:, 2:])
-    objective = PretrainingObjective(MaskedL1Loss(), SpectralNormPenalty(network, 1e-2))
+    objective = PretrainingObjective(MaskedReconstructionLoss(), SpectralNormPenalty(network, 1e-2))
     total = objective(pred, target)
-    expected = MaskedL1Loss()(pred, target) + SpectralNormPenalty(network, 1e-2)()
+    expected = MaskedReconstructionLoss()(pred, target) + SpectralNormPenalty(network, 1e-2)()
     torch.testing.assert_close(total, expected)
     assert list(objective.parts) == ["reconstruction", "spectral"]
 
 
 def test_pretraining_without_penalty_is_the_reconstruction():
     pred, target = torch.rand(1, 1, 8, 8), torch.rand(1, 3, 8, 8)
-    torch.testing.assert_close(PretrainingObjective(MaskedL1Loss())(pred, target), MaskedL1Loss()(pred, target))
+    torch.testing.assert_close(
+        PretrainingObjective(MaskedReconstructionLoss())(pred, target), MaskedReconstructionLoss()(pred, target)
+    )
 
 
 def test_classification_adds_its_four_terms(classifier, objective):
@@ -57,6 +59,23 @@ def test_classification_adds_its_four_terms(classifier, objective):
         + 0.3 * BreastBackgroundContrast()(details["breast"], details["background"])
     )
     torch.testing.assert_close(total, expected)
+
+
+def test_maps_that_are_not_penalised_need_not_be_recorded(classifier):
+    x = torch.rand(2, 2, 64, 64).round()
+    objective, wants_maps = (
+        ClassificationObjective(
+            MultiTaskCrossEntropy(classifier.tasks),
+            attention=AttentionSpectralPenalty(gamma),
+            contrast=BreastBackgroundContrast(),
+        )
+        for gamma in (0.0, 1e-2)
+    )
+    plain = classifier(x, details=True, attention=False)
+    assert "attention" not in plain
+    torch.testing.assert_close(objective(plain, LABELS), objective(classifier(x, details=True), LABELS))
+    with pytest.raises(ValueError, match="attention=True"):
+        wants_maps(plain, LABELS)
 
 
 def test_parts_are_detached_and_add_up(classifier, objective):

@@ -111,3 +111,42 @@ def test_a_datalist_that_leaks_stops_the_run(record, tmp_path, run):
 def test_asking_for_another_section_names_those_there_are(run):
     with pytest.raises(KeyError, match="training, validation"):
         run()["test"]
+
+
+def test_images_left_without_a_label_may_stay(run):
+    thinned = run(tasks=["pathology"], label_percentage=10)
+    whole = run(tasks=["pathology"], label_percentage=10, keep_unlabelled=True)
+    labels = {record["image_id"]: record["label"] for record in whole["training"]}
+    assert len(labels) == 21
+    assert {name: label for name, label in labels.items() if label != [-1]} == {
+        record["image_id"]: record["label"] for record in thinned["training"]
+    }
+    assert len(whole["validation"]) == 1
+    classes = {"pathology": 2}
+    assert torch.equal(whole.class_weights(classes)["pathology"], thinned.class_weights(classes)["pathology"])
+
+
+def test_labelled_images_are_drawn_as_often_as_asked(run):
+    records = run(tasks=["pathology"], label_percentage=10, keep_unlabelled=True)
+    weights = records.sampling_weights(0.25)
+    labelled = [record["label"] != [-1] for record in records["training"]]
+    assert sum(weights) == pytest.approx(1)
+    assert sum(w for w, known in zip(weights, labelled, strict=True) if known) == pytest.approx(0.25)
+    assert len(set(run(tasks=["pathology"]).sampling_weights(0.25))) == 1  # all are labelled
+    with pytest.raises(ValueError, match="labelled_share"):
+        records.sampling_weights(0)
+
+
+def test_the_quarantine_of_an_earlier_run_does_not_stay(run, tmp_path):
+    (tmp_path / "P03.txt").write_text("")
+    run()
+    (tmp_path / "P03.txt").write_text("1")
+    run(cache_dir=None)
+    assert not (tmp_path / "run/quarantine.csv").exists()
+
+
+def test_an_optional_section_may_be_without_images(run, tmp_path):
+    (tmp_path / "P90.txt").write_text("")
+    records = run(optional=["validation"], tasks=["pathology"])
+    assert records["validation"] == []
+    assert run(sections=["training", "test"], optional=["test"])["test"] == []

@@ -103,7 +103,7 @@ def test_what_a_dead_process_left_unfinished_is_swept_and_what_a_live_one_writes
 def _names(folder):
     from mammo.pipeline import files
 
-    yield files._temporary(folder / "x").name.rsplit("@")[-1].removesuffix(".tmp")
+    yield files.temporary_name(folder / "x").name.rsplit("@")[-1].removesuffix(".tmp")
 
 
 def _dead_process():

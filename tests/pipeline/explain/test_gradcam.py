@@ -88,3 +88,20 @@ def test_an_earlier_stage_gives_a_finer_map_of_the_same_formula(network, stage, 
 def test_a_stage_that_does_not_exist_is_named(network):
     with pytest.raises(ValueError, match="stage 5 cannot be explained"):
         SwinGradCAM(network, stage=5)
+
+
+def test_grad_cam_plus_plus_of_a_batch_is_that_of_each_image_by_the_formula(network):
+    images = images_of((64, 64), count=2)  # as many images as tokens in a row, where MONAI's scores would be mixed up
+    found = SwinGradCAM(network, plus_plus=True)(images)
+    kept = []
+    network.encoder.features.register_forward_hook(lambda module, inputs, output: kept.append(output))
+    for image, one in zip(images, found, strict=True):
+        score = network(image[None])[0, 1]
+        gradient = torch.autograd.grad(score, kept[-1])[0][0].double()
+        maps = kept[-1][0].detach().double()
+        # With Y = exp(score), the second and third derivatives are exp(score) times powers of the first (equation 19).
+        below = 2 * gradient**2 + (maps * gradient**3).sum(dim=(1, 2), keepdim=True)
+        weight = (gradient**2 / below * (score.exp() * gradient).relu()).sum(dim=(1, 2))
+        cam = (weight[:, None, None] * maps).sum(dim=0).relu().detach().numpy()
+        expected = cv2.resize(cam, (64, 64), interpolation=cv2.INTER_LINEAR)
+        np.testing.assert_allclose(one, expected, rtol=1e-3, atol=1e-5)

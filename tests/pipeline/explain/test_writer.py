@@ -35,6 +35,21 @@ def test_pathology_is_told_in_words(explain):
     assert {row["map"] for row in rows} == {"attention", "attention_gradient", "gradcam"}
 
 
+def test_images_of_two_data_sets_may_share_an_id(tmp_path):
+    records = [{"dataset": name, "image_id": "case", "patient_id": "P1"} for name in ("one", "two")]
+    records.append({"dataset": "one", "image_id": "other", "patient_id": "P2"})
+    network = MammogramClassifier(SwinEncoder(size="micro")).eval()
+    explained = ExplanationWriter(tmp_path, network=network, records=records, root=tmp_path)
+    batch = [r | {"label": torch.tensor([k % 2]), "to_original": torch.eye(3)} for k, r in enumerate(records)]
+    output = [{"image": torch.ones(2, 32, 32), "pred": torch.zeros(2)} for _ in batch]
+    explained.explain(type("Engine", (), {"state": type("S", (), {"batch": batch, "output": output, "device": "cpu"})}))
+    of_attention = [row for row in explained.rows if row["map"] == "attention"]
+    assert [(row["dataset"], row["image_id"], row["label"]) for row in of_attention] == [
+        ("one", "case", 0), ("two", "case", 1), ("one", "other", 0),
+    ]  # fmt: skip
+    assert {path.stem for path in tmp_path.glob("maps/*")} == {"one_case", "two_case", "other"}
+
+
 def test_another_task_is_not_called_malignant(explain):
     _, title, _ = explain({"density_fatty_dense": 2}, label=0)
     assert "labelled fatty, probability of dense" in title

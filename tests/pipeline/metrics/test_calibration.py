@@ -14,6 +14,7 @@ from mammo.pipeline.metrics import (
 from mammo.pipeline.metrics.calibration import bin_numbers, log_losses
 from scipy.special import expit, logit
 from sklearn.calibration import calibration_curve
+from sklearn.metrics import brier_score_loss, log_loss
 
 
 @pytest.fixture
@@ -69,6 +70,12 @@ def test_the_order_of_rows_changes_nothing(calibrated):
 def test_brier_by_hand_also_for_one_class():
     assert brier_score([0, 1], [0.1, 0.6]) == pytest.approx((0.01 + 0.16) / 2)
     assert brier_score([1, 1], [0.5, 1.0]) == pytest.approx(0.125)
+
+
+def test_brier_and_log_loss_are_those_of_scikit_learn(calibrated):
+    labels, probabilities = (column[:500] for column in calibrated)
+    assert brier_score(labels, probabilities) == pytest.approx(brier_score_loss(labels, probabilities))
+    assert log_losses(labels, probabilities).mean() == pytest.approx(log_loss(labels, probabilities))
 
 
 def test_log_loss_is_finite_at_the_edges():

@@ -139,3 +139,11 @@ def test_images_without_a_twin_are_counted_as_left_out(maps):
 def test_explanations_without_a_common_image_are_refused(maps):
     with pytest.raises(ValueError, match="both sides"):
         compare_explanations(maps, maps.assign(image_id="x" + maps["image_id"]))
+
+
+def test_a_patient_of_many_images_counts_once(maps):
+    uneven = maps.assign(patient_id=np.where(np.arange(30) < 20, "p0", maps["patient_id"]))
+    shift = np.where(uneven["patient_id"] == "p0", 0.3, 0.0)
+    found = compare_explanations(uneven.assign(background_ratio=uneven["background_ratio"] + shift), uneven, draws=20)
+    assert found["gradcam"]["difference"]["value"] == pytest.approx(0.3 / 6)  # one of six patients, 20 of 30 images
+    assert found["gradcam"]["images"] == 30

@@ -93,3 +93,12 @@ def test_without_a_difference_p_values_are_spread_evenly():
 def test_one_patient_of_a_class_is_refused():
     with pytest.raises(ValueError, match="two patients of each class"):
         delong([0, 0, 1, 1], [1, 2, 3, 4], [2, 1, 3, 4], patients=["a", "b", "c", "c"])
+
+
+def test_four_images_by_hand():
+    # Shares of the other class outranked: model a 1 and 0.5 (positives), 0.5 and 1 (negatives); model b 1 throughout.
+    # Centred differences are 0.25 and -0.25 in either class: variance 2 * 0.0625 / 1 / 2 each.
+    found = delong([1, 1, 0, 0], [3, 1, 2, 0], [2, 3, 0, 1])
+    assert (found.auc_a, found.auc_b) == (0.75, 1.0)
+    assert found.standard_error == pytest.approx(np.sqrt(0.125))
+    assert found.p_value == pytest.approx(2 * norm.sf(0.25 / np.sqrt(0.125)))

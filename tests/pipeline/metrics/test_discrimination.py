@@ -7,10 +7,11 @@ from mammo.pipeline.metrics import (
     average_precision,
     choose_threshold,
     confusion,
+    probabilistic_f1,
     sensitivity_at_specificity,
     specificity_at_sensitivity,
 )
-from sklearn.metrics import balanced_accuracy_score, roc_curve
+from sklearn.metrics import balanced_accuracy_score, f1_score, roc_curve
 
 LABELS = [0, 0, 0, 0, 1, 1, 1, 1]
 SCORES = [0.1, 0.2, 0.3, 0.8, 0.4, 0.6, 0.7, 0.9]
@@ -102,7 +103,7 @@ def test_what_is_no_prediction_is_refused(labels, scores, said):
         area_under_roc(labels, scores)
 
 
-@pytest.mark.parametrize(("rule", "at"), [("youden", 0.9), ("specificity", None), ("sensitivity", 1.5)])
+@pytest.mark.parametrize(("rule", "at"), [("youden", 0.9), ("f1", 0.5), ("specificity", None), ("sensitivity", 1.5)])
 def test_a_rule_without_its_number_is_refused(rule, at):
     with pytest.raises(ValueError, match="youden"):
         choose_threshold(LABELS, SCORES, rule, at)
@@ -112,3 +113,26 @@ def test_the_curve_has_a_finite_first_threshold():
     # scikit-learn starts its curve at infinity, which JSON cannot hold.
     assert np.isinf(roc_curve(LABELS, SCORES)[2][0])
     assert np.isfinite(choose_threshold([0, 0, 1], [0.5, 0.9, 0.1]))
+
+
+def test_probabilistic_f1_by_hand():
+    # Probabilistic true positives 0.9 + 0.2, precision 1.1 / 1.5, recall 1.1 / 2.
+    precision, recall = 1.1 / 1.5, 1.1 / 2
+    expected = 2 * precision * recall / (precision + recall)
+    assert probabilistic_f1([1, 1, 0, 0], [0.9, 0.2, 0.3, 0.1]) == pytest.approx(expected)
+
+
+def test_probabilistic_f1_of_hard_calls_is_f1():
+    rng = np.random.default_rng(0)
+    labels, called = rng.integers(0, 2, 60), rng.integers(0, 2, 60)
+    assert probabilistic_f1(labels, called) == pytest.approx(f1_score(labels, called))
+
+
+def test_tied_scores_are_flagged_together_whatever_the_specificity_asked_for():
+    # Three negatives and one positive share 0.5: above it one positive of two and no negative.
+    labels, scores = [0, 0, 0, 0, 1, 1], [0.1, 0.5, 0.5, 0.5, 0.5, 0.9]
+    assert sensitivity_at_specificity(labels, scores, 0.9) == 0.5
+    assert choose_threshold(labels, scores, "specificity", 0.9) == 0.9
+    assert sensitivity_at_specificity(labels, scores, 0.25) == 1.0
+    assert choose_threshold(labels, scores, "specificity", 0.25) == 0.5
+    assert specificity_at_sensitivity(labels, scores, 0.6) == 0.25

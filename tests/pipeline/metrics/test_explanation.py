@@ -50,6 +50,28 @@ def test_every_measure_by_hand():
     assert found["iou_chance"] == pytest.approx(0.25 * 0.125 / (0.25 + 0.125 - 0.25 * 0.125))
     assert (found["hit_iou_25"], found["hit_iou_50"]) == (0, 0)
     assert found["degenerate"] == 0
+    assert found["heat"] == pytest.approx(10 / 16)
+
+
+def test_lesion_rest_of_the_breast_and_outside_share_out_the_energy():
+    found = measure(lesion=grids("0000", "0110", "0010", "0000"))  # the last pixel lies outside the breast mask
+    assert found["energy_in_roi"] == pytest.approx(3 / 10)
+    assert found["energy_rest"] == pytest.approx((1 + 2) / 10)
+    assert found["energy_outside"] == pytest.approx(4 / 10)
+    chances = [found[f"energy_{part}_chance"] for part in ("in_roi", "rest", "outside")]
+    assert chances == pytest.approx([3 / 16, 6 / 16, 7 / 16])
+
+
+def test_a_map_of_zeros_has_no_heat_and_one_that_is_no_number_an_unknown_one():
+    assert measure(0 * SALIENCY)["heat"] == 0
+    assert np.isnan(measure(np.where(SALIENCY == 4, np.inf, SALIENCY))["heat"])
+
+
+def test_the_pointing_game_within_a_token_grows_the_lesion_and_leaves_the_plain_game_alone():
+    found = measure(grids("0000", "0090", "0000", "0000"), token_px=1)
+    assert (found["pointing_hit"], found["pointing_hit_token"]) == (0, 1)
+    assert (found["pointing_chance"], found["pointing_token_chance"]) == (2 / 16, 8 / 16)
+    assert found["pointing_token_chance_breast"] == pytest.approx(6 / 8)
 
 
 def test_the_pointing_game_is_won_where_the_maximum_lies_in_the_lesion():
@@ -108,6 +130,7 @@ def test_a_map_uniform_in_the_breast_scores_the_chance_of_the_breast():
 @pytest.mark.parametrize("scale", [1e-30, 7.0, 1e300])
 def test_only_proportions_matter(scale):
     plain, scaled = measure(), measure(SALIENCY * scale)
+    assert scaled.pop("heat") == pytest.approx(scale * plain.pop("heat"))
     assert scaled == pytest.approx(plain)
 
 
@@ -138,13 +161,15 @@ def test_without_a_lesion_only_the_background_is_measured():
     for lesion in (None, 0 * LESION):
         found = measure(lesion=lesion)
         numbers = {name for name, value in found.items() if np.isfinite(value)}
-        assert numbers == {"background_ratio", "background_chance", "degenerate"}
+        assert numbers == {"background_ratio", "background_chance", "heat", "degenerate"}
 
 
 def test_without_a_breast_there_is_no_background_to_speak_of():
     found = measure(breast=0 * BREAST)
     missing = {name for name, value in found.items() if np.isnan(value)}
-    assert missing == {"background_ratio", "background_chance", "energy_in_roi_chance_breast", "pointing_chance_breast"}
+    shares = {"background_ratio", "background_chance", "energy_in_roi_chance_breast", "pointing_chance_breast"}
+    split = {"energy_rest", "energy_rest_chance", "energy_outside", "energy_outside_chance"}
+    assert missing == shares | split
 
 
 def test_tensors_and_arrays_give_the_same():
@@ -159,9 +184,25 @@ def test_tensors_and_arrays_give_the_same():
         ({"saliency": SALIENCY[0]}, r"\(B, H, W\)"),
         ({"lesion": LESION[:, :3]}, r"lesion \(1, 3, 4\)"),
         ({"tolerance_px": -1}, "tolerance_px=-1"),
+        ({"token_px": -2}, "tolerance_px=-2"),
         ({"top_share": 1.0}, "top_share=1.0"),
     ],
 )
 def test_what_cannot_be_measured_is_refused(arguments, said):
     with pytest.raises(ValueError, match=said):
         measure(**arguments)
+
+
+def test_the_chance_of_a_hit_counts_every_place_of_the_hottest_region():
+    rng = np.random.default_rng(0)
+    maps, lesion = rng.random((3, 6, 5)), np.zeros((3, 6, 5))
+    lesion[0, 1:3, 1:4], lesion[1, 4:, 3:], lesion[2, 0, 0] = 1, 1, 1
+    maps[0, 2:4, 2:4] += 1  # a compact region; those of the others are scattered
+    found = explanation_measures(maps, np.ones_like(maps), lesion, top_share=0.2)
+    for index, (values, truth) in enumerate(zip(maps, lesion > 0, strict=True)):
+        hottest = values >= np.sort(values, axis=None)[-6]
+        places = [np.roll(hottest, (down, right), (0, 1)) for down in range(6) for right in range(5)]
+        overlaps = np.array([(place & truth).sum() / (place | truth).sum() for place in places])
+        for level in (25, 50):
+            assert found[f"hit_iou_{level}_chance"][index] == pytest.approx((overlaps >= level / 100).mean())
+    assert found["hit_iou_25_chance"][0] > 0

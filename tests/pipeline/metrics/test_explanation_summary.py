@@ -41,6 +41,54 @@ def test_the_difference_to_each_chance_is_told(table):
     assert values == pytest.approx({"pointing_chance": 0.15, "pointing_chance_breast": -0.05})
 
 
+def test_heat_tells_malignant_from_benign_by_its_area_and_both_means(table):
+    table = table.assign(label=[0, 0, 1, 1, -1] * 8, heat=[0.1, 0.3, 0.3, 0.4, 9.0] * 8)
+    measures = summarise_explanations(table, draws=50)["maps"]["gradcam"]["measures"]
+    assert measures["heat_auc"]["mean"]["value"] == pytest.approx((1 + 1 + 0.5 + 1) / 4)
+    assert measures["heat_auc"]["chance"] == {"fixed": 0.5}
+    assert measures["heat_auc"]["above_chance"]["fixed"]["value"] == pytest.approx(3.5 / 4 - 0.5)
+    assert measures["heat_auc"]["images"] == 32
+    assert measures["heat_benign"]["mean"]["value"] == pytest.approx(0.2)
+    assert measures["heat_malignant"]["mean"]["value"] == pytest.approx(0.35)
+
+
+def test_attention_shares_out_a_fixed_total_so_its_heat_is_not_told(table):
+    table = table.assign(map="attention", label=[0, 1] * 20, heat=[0.1, 0.3] * 20)
+    heat = summarise_explanations(table, draws=20)["maps"]["attention"]["measures"]["heat_auc"]
+    assert heat["mean"]["value"] is None
+    assert heat["images"] == 0
+
+
+def test_only_malignant_images_above_the_threshold_are_detected_cancers(table):
+    table = table.assign(
+        label=[0, 1, 1, 1] * 10,
+        probability=[0.9, 0.5, 0.49, 0.8] * 10,
+        pointing_hit_token=[0.0, 1.0, 0.0, 0.5] * 10,
+        pointing_token_chance=[0.9, 0.2, 0.9, 0.4] * 10,
+    )
+    measures = summarise_explanations(table, draws=20, threshold=0.5)["maps"]["gradcam"]["measures"]
+    detected = measures["detected_pointing_hit_token"]
+    assert detected["mean"]["value"] == pytest.approx((1 + 0.5) / 2)
+    assert detected["chance"] == {"pointing_token_chance": pytest.approx(0.3)}
+    assert detected["images"] == 20
+    without = summarise_explanations(table, draws=20)["maps"]["gradcam"]["measures"]
+    assert "detected_pointing_hit_token" not in without
+
+
+def test_the_twin_is_told_and_the_difference_is_that_of_each_image(table):
+    twin = table.assign(background_ratio=table["background_ratio"] + 0.1).sample(frac=1, random_state=0)
+    twin.loc[3, "background_ratio"] = np.nan  # a blank map of the twin: that image is in no pair
+    measure = summarise_explanations(table, draws=100, twin=twin)["maps"]["gradcam"]["measures"]["background_ratio"]
+    gap = measure["difference"]
+    assert (gap["value"], gap["low"], gap["high"]) == pytest.approx((-0.1, -0.1, -0.1))
+    assert measure["twin"]["value"] == pytest.approx(twin["background_ratio"].mean())
+
+
+def test_a_twin_of_other_images_is_refused(table):
+    with pytest.raises(ValueError, match="share no image"):
+        summarise_explanations(table, twin=table.assign(patient_id="x"))
+
+
 def test_the_interval_is_by_patient(table):
     once = summarise_explanations(table, draws=200)
     table["image_id"] += "b"
@@ -101,3 +149,11 @@ def test_an_unreadable_file_is_named(tmp_path):
     path.write_bytes(b"")
     with pytest.raises(ValueError, match=r"explanations\.csv"):
         read_explanations(path)
+
+
+def test_the_chance_of_a_hit_is_that_of_its_images_and_is_asked_for(table):
+    hits = table.assign(hit_iou_25=[1.0, 0.0] * 20, hit_iou_25_chance=[0.2, 0.0] * 20)
+    measure = summarise_explanations(hits, draws=20)["maps"]["gradcam"]["measures"]["hit_iou_25"]
+    assert measure["chance"] == {"hit_iou_25_chance": pytest.approx(0.1)}
+    with pytest.raises(ValueError, match=r"hit_iou_25_chance \(of hit_iou_25\) is missing"):
+        summarise_explanations(hits.drop(columns="hit_iou_25_chance"))

@@ -7,10 +7,12 @@ from mammo.pipeline.metrics.weighted import (
     roc_on_grid,
     weighted_gap,
     weighted_mean,
+    weighted_probabilistic_f1,
     weighted_rate,
     weighted_sensitivity_at,
+    weighted_specificity_at,
 )
-from sklearn.metrics import roc_curve
+from sklearn.metrics import f1_score, roc_curve
 
 
 @pytest.fixture
@@ -28,6 +30,26 @@ def test_sensitivity_at_a_specificity_equals_a_search_of_the_roc_curve(case, spe
     for value, row in zip(found, weights, strict=True):
         false, true, _ = roc_curve(labels, scores, sample_weight=row, drop_intermediate=False)
         assert value == pytest.approx(true[false <= 1 - specificity + 1e-9].max())
+
+
+@pytest.mark.parametrize("sensitivity", [0.3, 0.8, 0.95, 1.0])
+def test_specificity_at_a_sensitivity_equals_a_search_of_the_roc_curve(case, sensitivity):
+    labels, scores, weights = case
+    found = weighted_specificity_at(labels, scores, sensitivity)(weights)
+    for value, row in zip(found, weights, strict=True):
+        false, true, _ = roc_curve(labels, scores, sample_weight=row, drop_intermediate=False)
+        assert value == pytest.approx(1 - false[true >= sensitivity - 1e-9].min())
+
+
+def test_a_weighted_f1_is_that_of_scikit_learn(case):
+    labels, scores, weights = case
+    found = weighted_probabilistic_f1(labels, scores >= 0.5)(weights)
+    expected = [f1_score(labels, scores >= 0.5, sample_weight=row) for row in weights]
+    np.testing.assert_allclose(found, expected)
+
+
+def test_without_a_positive_there_is_no_f1():
+    assert np.isnan(weighted_probabilistic_f1([0, 0], [0.2, 0.4])(np.ones((1, 2)))).all()
 
 
 def test_roc_bands_follow_the_weighted_roc_curve(case):

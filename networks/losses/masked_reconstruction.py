@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 
 class LossRegion(StrEnum):
-    """Pixels that count for :class:`MaskedL1Loss`."""
+    """Pixels that count for :class:`MaskedReconstructionLoss`."""
 
     BREAST = "breast"
     IMAGE = "image"
@@ -14,16 +14,25 @@ class LossRegion(StrEnum):
     HIDDEN_BREAST = "hidden_breast"
 
 
-class MaskedL1Loss(nn.Module):
-    r"""Mean over images of the absolute error averaged over a region M of each image.
+class ReconstructionError(StrEnum):
+    """What a pixel adds to :class:`MaskedReconstructionLoss`: the absolute error, or its square."""
 
-    .. math:: L = \frac{1}{B} \sum_b \frac{\sum |\hat x_b - x_b| M_b}{\sum M_b + 10^{-8}}
+    L1 = "l1"
+    MSE = "mse"
 
-    ``breast`` is the breast-aware paper's loss, ``image`` the plain L1 of the dual-stage paper, ``hidden`` SimMIM's
-    (arXiv:2111.09886). An image with an empty region adds 0 to the sum and is counted in B.
+
+class MaskedReconstructionLoss(nn.Module):
+    r"""Mean over images of the error averaged over a region M of each image.
+
+    .. math:: L = \frac{1}{B} \sum_b \frac{\sum e(\hat x_b - x_b) M_b}{\sum M_b + 10^{-8}}
+
+    with :math:`e(d) = |d|` (``l1``) or :math:`d^2` (``mse``). With ``l1``, ``breast`` is the breast-aware paper's
+    loss, ``image`` the plain L1 of the dual-stage paper, ``hidden`` SimMIM's (arXiv:2111.09886). An image with an
+    empty region adds 0 to the sum and is counted in B.
 
     Args:
         region: which pixels count, see :class:`LossRegion`.
+        error: what a pixel adds, see :class:`ReconstructionError`.
 
     Attributes:
         empty_count: int64 scalar, images of the last batch whose region was empty.
@@ -34,14 +43,15 @@ class MaskedL1Loss(nn.Module):
         - output: scalar, 0 or more.
 
     Raises:
-        ValueError: an unknown region, or shapes that do not fit.
+        ValueError: an unknown region or error, or shapes that do not fit.
     """
 
     empty_count: Tensor
 
-    def __init__(self, region: str = LossRegion.BREAST) -> None:
+    def __init__(self, region: str = LossRegion.BREAST, error: str = ReconstructionError.L1) -> None:
         super().__init__()
         self.region = look_up_option(region, LossRegion)
+        self.error = look_up_option(error, ReconstructionError)
         self.register_buffer("empty_count", torch.zeros((), dtype=torch.int64), persistent=False)
 
     def forward(self, pred: Tensor, target: Tensor) -> Tensor:
@@ -58,7 +68,8 @@ class MaskedL1Loss(nn.Module):
             LossRegion.HIDDEN: hidden,
             LossRegion.HIDDEN_BREAST: mask * hidden,
         }[self.region]
-        error = ((pred - image).abs() * region).sum(dim=(1, 2, 3))  # (B,)
-        area = region.sum(dim=(1, 2, 3))
+        gap = pred - image
+        error = gap.abs() if self.error is ReconstructionError.L1 else gap.square()
+        area = region.sum(dim=(1, 2, 3))  # (B,)
         self.empty_count = (area == 0).sum()
-        return (error / (area + 1e-8)).mean()
+        return ((error * region).sum(dim=(1, 2, 3)) / (area + 1e-8)).mean()

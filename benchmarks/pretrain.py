@@ -1,0 +1,184 @@
+"""What masked image modelling with Swin-B costs: the published recipe, ours dense, ours sparse.
+
+    python benchmarks/pretrain.py [--quick] [--batch 2]
+
+**Steps**: forward pass, loss, penalty on W_Q and W_K, backward pass and AdamW, of film scans prepared to 224 x 224. The
+published recipe runs MONAI's own forward pass in float32 under torch's stock AdamW, without a penalty (the published
+script's has no gradient) or with one from exact SVDs; ours has the penalty, and also runs without it. **Epochs**: a few
+film scans of 16 megapixels; the published recipe decodes and segments each in every epoch, ours prepares them in the
+first and reads its store from then on. All ways take turns; medians of wall time. The last line is one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from films import copies, write_film
+from mammo.networks import SwinEncoder, SwinMIM
+from mammo.networks.losses import MaskedReconstructionLoss, SpectralNormPenalty
+from mammo.pipeline.datasets import PreparedDataset
+from mammo.transforms import BlockMasking, PrepareMammogramd
+from monai.networks.nets.swin_unetr import WindowAttention
+from published import published_prepare
+from torch import Tensor
+
+BETA = 1e-4
+FILMS = 8
+
+
+@dataclass
+class Trainer:
+    """One way to make a step."""
+
+    network: SwinMIM
+    optimizer: torch.optim.Optimizer
+    penalty: Callable[[], Tensor] | None
+    half: bool
+
+    def step(self, x: Tensor) -> None:
+        """Train on ``(B, 2, H, W)``, image and mask."""
+        image, mask = x[:, :1], x[:, 1:]
+        hidden = BlockMasking()(mask)
+        self.optimizer.zero_grad()
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.half):
+            prediction = self.network(x, hidden)
+        loss = MaskedReconstructionLoss()(prediction.float(), torch.cat([image, mask, hidden], dim=1))
+        if self.penalty is not None:
+            loss = loss + self.penalty()
+        loss.backward()
+        self.optimizer.step()
+
+
+def exact_penalty(network: SwinMIM) -> Callable[[], Tensor]:
+    """The same penalty from all singular values of every layer."""
+
+    def penalty() -> Tensor:
+        layers = [module for module in network.modules() if isinstance(module, WindowAttention)]
+        parts = [part for layer in layers for part in layer.qkv.weight.chunk(3)[:2]]
+        return BETA * torch.stack([torch.linalg.svdvals(part)[0].square() for part in parts]).sum()
+
+    return penalty
+
+
+def trainers() -> dict[str, Trainer]:
+    """All ways by name; those of one network share its weights."""
+    peer, dense = SwinMIM(SwinEncoder()), SwinMIM(SwinEncoder())
+    sparse = SwinMIM(SwinEncoder(), tokens="breast")
+    for stage in peer.encoder.stages:
+        stage.register_forward_hook(lambda *_: None)  # a stage with a hook takes MONAI's own forward pass
+    stock = torch.optim.AdamW(peer.parameters(), 1e-4)
+    made = {"published": Trainer(peer, stock, None, False)}
+    made["published, exact SVD"] = Trainer(peer, stock, exact_penalty(peer), False)
+    for name, network in (("dense", dense), ("sparse", sparse)):
+        fused = torch.optim.AdamW(network.parameters(), 1e-4, fused=True)
+        penalty = SpectralNormPenalty(network, beta=BETA)
+        made |= {
+            f"{name}, float32": Trainer(network, fused, penalty, False),
+            f"{name}, bfloat16": Trainer(network, fused, penalty, True),
+            f"{name}, bfloat16, no penalty": Trainer(network, fused, None, True),
+        }
+    return made
+
+
+def batches(images: Sequence[Tensor], batch: int) -> Iterator[Tensor]:
+    for start in range(0, len(images), batch):
+        yield torch.stack(list(images[start : start + batch]))
+
+
+def two_channels(item: dict[str, Tensor]) -> Tensor:
+    return torch.cat([torch.as_tensor(item["image"]), torch.as_tensor(item["mask"])]).float()
+
+
+def published_epoch(paths: Sequence[Path], trainer: Trainer, batch: int) -> None:
+    """Decode and segment every film, and train."""
+    for start in range(0, len(paths), batch):
+        pairs = [published_prepare(path) for path in paths[start : start + batch]]
+        trainer.step(torch.stack([torch.from_numpy(np.stack(pair).astype(np.float32)) for pair in pairs]))
+
+
+def our_epoch(records: Sequence[dict[str, str]], store: Path, trainer: Trainer, batch: int) -> None:
+    """Train from the store, which the first epoch fills."""
+    dataset = PreparedDataset(records, [PrepareMammogramd()], store)
+    for x in batches([two_channels(dataset[number]) for number in range(len(records))], batch):
+        trainer.step(x)
+
+
+def medians(ways: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
+    """Median seconds of each way, in turn, after one round that does not count."""
+    taken: dict[str, list[float]] = {name: [] for name in ways}
+    for number in range(rounds + 1):
+        for name, way in ways.items():
+            start = time.perf_counter()
+            way()
+            if number:
+                taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="two rounds of steps, one of epochs")
+    parser.add_argument("--batch", type=int, default=2)
+    parser.add_argument("--rounds", type=int, default=7, help="of steps; epochs take three")
+    arguments = parser.parse_args()
+    torch.manual_seed(0)
+    rounds = 2 if arguments.quick else arguments.rounds
+    made, batch = trainers(), arguments.batch
+    with tempfile.TemporaryDirectory() as folder:
+        paths = copies(write_film(Path(folder) / "film.dcm"), Path(folder), FILMS)
+        records = [{"image": str(path)} for path in paths]
+        prepared = PreparedDataset(records, [PrepareMammogramd()], Path(folder) / "store")
+        x = torch.stack([two_channels(prepared[number]) for number in range(batch)])
+        print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, medians of {rounds} rounds")
+        print(f"Swin-B, {batch} images of 224 x 224, {x[:, 1].mean():.0%} breast, half of it hidden")
+        steps = medians({name: partial(one.step, x) for name, one in made.items()}, rounds)
+        for name, seconds in steps.items():
+            print(f"  {name:30} {seconds:6.2f} s a step, {steps['published'] / seconds:5.2f} x as fast as published")
+        stores = iter(range(1000))
+        epochs = medians(
+            {
+                "published": lambda: published_epoch(paths, made["published"], batch),
+                "dense": lambda: our_epoch(records, Path(folder) / "store", made["dense, bfloat16"], batch),
+                "sparse": lambda: our_epoch(records, Path(folder) / "store", made["sparse, bfloat16"], batch),
+                "sparse, first": lambda: our_epoch(
+                    records, Path(folder) / str(next(stores)), made["sparse, bfloat16"], batch
+                ),
+            },
+            1 if arguments.quick else 3,
+        )
+    print(f"an epoch of {FILMS} film scans")
+    for name, seconds in epochs.items():
+        print(f"  {name:30} {seconds:6.2f} s, {epochs['published'] / seconds:5.2f} x as fast as published")
+    print(json.dumps(ratios(steps, epochs)))
+
+
+def ratios(steps: dict[str, float], epochs: dict[str, float]) -> dict[str, float]:
+    """What is asked of the parts, as quotients of seconds."""
+    found = {
+        "published_of_dense": steps["published"] / steps["dense, bfloat16"],
+        "published_of_sparse": steps["published"] / steps["sparse, bfloat16"],
+        "dense_of_sparse_float32": steps["dense, float32"] / steps["sparse, float32"],
+        "dense_of_sparse_bfloat16": steps["dense, bfloat16"] / steps["sparse, bfloat16"],
+        "exact_svd_of_published": steps["published, exact SVD"] / steps["published"],
+        "penalty_of_dense": 1 - steps["dense, bfloat16, no penalty"] / steps["dense, bfloat16"],
+        "penalty_of_sparse": 1 - steps["sparse, bfloat16, no penalty"] / steps["sparse, bfloat16"],
+        "published_epoch_of_dense": epochs["published"] / epochs["dense"],
+        "published_epoch_of_sparse": epochs["published"] / epochs["sparse"],
+        "published_epoch_of_sparse_first": epochs["published"] / epochs["sparse, first"],
+    }
+    return {name: round(value, 3) for name, value in found.items()}
+
+
+if __name__ == "__main__":
+    main()

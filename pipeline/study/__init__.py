@@ -1,0 +1,29 @@
+"""Studies: many runs by one command, and what they say together."""
+
+from .ablation import choose_setting, grid, run_ablation, run_twins, twins
+from .label_efficiency import Arm, LabelEfficiency, arms_of
+from .recipe import Recipe
+from .runner import Outcome, Outcomes, run_stages
+from .setting import Setting
+from .stage import Stage, in_order
+from .variants import Variant, Variants
+
+__all__ = [
+    "Arm",
+    "LabelEfficiency",
+    "Outcome",
+    "Outcomes",
+    "Recipe",
+    "Setting",
+    "Stage",
+    "Variant",
+    "Variants",
+    "arms_of",
+    "choose_setting",
+    "grid",
+    "in_order",
+    "run_ablation",
+    "run_stages",
+    "run_twins",
+    "twins",
+]

@@ -1,0 +1,114 @@
+"""The stages of a study by their usual names: pretraining, fine-tuning, evaluation, explanation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .setting import Setting
+from .stage import Stage
+
+__all__ = ["RESERVED", "Recipe"]
+
+RESERVED = {
+    "pretrained": "each arm has its own start; --imagenet gives public weights",
+    "checkpoint": "it is that of the run",
+    "seed": "give --seeds",
+    "label_percentage": "give --fractions",
+    "learning_rate": "give --learning_rates, or --pretrain_learning_rate",
+    "max_epochs": "give --pretrain_steps and --finetune_steps",
+    "epoch_length": "give --validate_every",
+    "val_interval": "give --validate_every",
+    "section": "it is chosen on validation and told on test",
+    "patience": "every arm takes all its steps",
+    "accumulate": "steps count batches; give --batch_size",
+    "resume": "a study always goes on where it stopped",
+    "output_dir": "run folders lie in --output_dir",
+    "dataset_dir": "give --dataset_dir",
+    "datalist": "give --datalist",
+    "cache_dir": "give --cache_dir",
+}
+"""Keys of the bundle that studies set, with the way to say so."""
+
+
+class Recipe:
+    """Make the stages of a study.
+
+    Args:
+        setting: what the runs share.
+        pretrain_steps: optimiser steps of pretraining; 0 for none.
+        finetune_steps: optimiser steps of fine-tuning.
+        validate_every: steps between validations; both numbers of steps must be multiples of it.
+        pretrain_learning_rate: None takes the configuration's.
+
+    Raises:
+        ValueError: for steps that do not divide, or an option that the study sets itself.
+    """
+
+    def __init__(
+        self,
+        setting: Setting,
+        *,
+        pretrain_steps: int = 400,
+        finetune_steps: int = 400,
+        validate_every: int = 40,
+        pretrain_learning_rate: float | None = None,
+    ) -> None:
+        setting.check(RESERVED)
+        self.setting = setting
+        self.pretrain_steps = pretrain_steps
+        self.finetune_steps = finetune_steps
+        self.validate_every = validate_every
+        self.pretrain_learning_rate = pretrain_learning_rate
+        for name, steps in (("pretrain_steps", pretrain_steps), ("finetune_steps", finetune_steps)):
+            if validate_every < 1 or steps % validate_every:
+                raise ValueError(
+                    f"--{name} {steps} is no multiple of --validate_every {validate_every}, the steps of an epoch; "
+                    f"take {max(1, round(steps / max(1, validate_every))) * max(1, validate_every)}"
+                )
+        if finetune_steps < 1 or pretrain_steps < 0:
+            raise ValueError(
+                f"--finetune_steps {finetune_steps} must be above 0, --pretrain_steps {pretrain_steps} not below"
+            )
+
+    def pretraining(self, seed: int, **overrides: Any) -> Stage | None:
+        """Pretraining of one seed; None where a study has none."""
+        if self.pretrain_steps == 0:
+            return None
+        if self.pretrain_learning_rate is not None:
+            overrides = {"learning_rate": self.pretrain_learning_rate} | overrides
+        return self.setting.stage(
+            "pretrain", f"seed {seed}", pretrained=None, seed=seed, **self._epochs(self.pretrain_steps), **overrides
+        )
+
+    def finetuning(
+        self, title: str, seed: int, *, start: Stage | str | None = None, steps: int | None = None, **overrides: Any
+    ) -> Stage:
+        """Fine-tuning of one seed.
+
+        Args:
+            title: for people.
+            seed: of weights, batches and the share of labels.
+            start: a pretraining, a file of weights, or None for random weights.
+            steps: ``finetune_steps`` by default.
+            overrides: of the configuration.
+        """
+        epochs = self._epochs(self.finetune_steps if steps is None else steps)
+        inputs = {"pretrained": start} if isinstance(start, Stage) else {}
+        weights = None if isinstance(start, Stage) else start
+        return self.setting.stage(
+            "finetune", f"{title}, seed {seed}", inputs, pretrained=weights, seed=seed, **epochs, **overrides
+        )
+
+    def evaluation(self, classifier: Stage) -> Stage:
+        """Scores of a classifier on validation and test."""
+        known = self.setting.keys("evaluate")
+        overrides = {"model_card": False} if "model_card" in known else {}  # of the study as a whole, not of each run
+        return self.setting.stage("evaluate", classifier.title, {"checkpoint": classifier}, seed=0, **overrides)
+
+    def explanation(self, classifier: Stage, section: str, **overrides: Any) -> Stage:
+        """Explanations of a classifier's decisions in one section, without figures."""
+        overrides = {"section": section, "figures": 0, "seed": 0} | overrides
+        return self.setting.stage("explain", f"{classifier.title}, {section}", {"checkpoint": classifier}, **overrides)
+
+    def _epochs(self, steps: int) -> dict[str, Any]:
+        return {"max_epochs": steps // self.validate_every, "epoch_length": self.validate_every, "val_interval": 1}

@@ -1,0 +1,159 @@
+"""The verb ``study``: many runs by one command."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from .data_verbs import CPUS
+
+__all__ = ["add_study_verb"]
+
+
+def add_study_verb(verbs: Any) -> None:
+    """Add the parser of ``study`` and of its studies to the command line's subparsers."""
+    study = verbs.add_parser(
+        "study",
+        help="many runs by one command: label_efficiency, ablation, twins",
+        description="Runs the stages of a study side by side, a core each; stopped, it goes on where it was. Further "
+        "options are keys of the bundle's stages: --KEY VALUE.",
+        allow_abbrev=False,
+    )
+    studies = study.add_subparsers(metavar="STUDY", required=True)
+    _add_label_efficiency(studies)
+    _add_ablation(studies)
+    _add_twins(studies)
+
+
+def _add(studies: Any, name: str, text: str) -> argparse.ArgumentParser:
+    """A study with the options that all of them share."""
+    parser: argparse.ArgumentParser = studies.add_parser(name, help=text, description=text, allow_abbrev=False)
+    parser.add_argument("--dataset_dir", type=Path, required=True)
+    parser.add_argument("--datalist", type=Path, help="DATASET_DIR/datalist.json by default")
+    parser.add_argument("--output_dir", type=Path, default=Path("outputs") / name)
+    parser.add_argument("--cache_dir", type=Path, help="folder of prepared images; OUTPUT_DIR/cache by default")
+    parser.add_argument("--overlay", action="append", default=[], help="configuration laid over every stage")
+    parser.add_argument("--bundle", default="swin_mim")
+    parser.add_argument("--workers", type=int, default=CPUS, help="stages at a time, one core each")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
+    parser.add_argument("--pretrain_steps", type=int, default=400)
+    parser.add_argument("--finetune_steps", type=int, default=400)
+    parser.add_argument("--validate_every", type=int, default=40, help="steps")
+    parser.add_argument("--pretrain_learning_rate", type=float, help="the configuration's by default")
+    parser.set_defaults(name=f"study {name}", free_options=True)
+    return parser
+
+
+def _recipe(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
+    from .study import Recipe, Setting
+
+    setting = Setting(
+        dataset_dir=arguments.dataset_dir,
+        output_dir=arguments.output_dir,
+        datalist=arguments.datalist,
+        cache_dir=arguments.cache_dir,
+        bundle=arguments.bundle,
+        overlays=arguments.overlay,
+        options=overrides,
+        workers=arguments.workers,
+    )
+    return Recipe(
+        setting,
+        pretrain_steps=arguments.pretrain_steps,
+        finetune_steps=arguments.finetune_steps,
+        validate_every=arguments.validate_every,
+        pretrain_learning_rate=arguments.pretrain_learning_rate,
+    )
+
+
+def _add_label_efficiency(studies: Any) -> None:
+    parser = _add(studies, "label_efficiency", "AUC against the share of labels, pretrained and from scratch")
+    parser.add_argument("--fractions", type=float, nargs="+", default=[1, 10, 25, 50, 100], help="percent of patients")
+    parser.add_argument("--learning_rates", type=float, nargs="+", help="grid for every arm; chosen on validation")
+    parser.add_argument("--selection_seeds", type=int, default=1, help="how many seeds choose the learning rate")
+    parser.add_argument("--scratch_factor", type=int, default=3, help="steps of the long run from scratch; 1: none")
+    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    parser.add_argument("--reconstruction_weight", type=float, help="one more arm: semi-supervised, with this weight")
+    parser.set_defaults(verb=_label_efficiency)
+
+
+def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .study import LabelEfficiency, arms_of
+
+    recipe = _recipe(arguments, overrides)
+    arms = arms_of(
+        recipe,
+        scratch_factor=arguments.scratch_factor,
+        imagenet=arguments.imagenet,
+        reconstruction_weight=arguments.reconstruction_weight,
+    )
+    study = LabelEfficiency(
+        recipe,
+        arms,
+        fractions=arguments.fractions,
+        seeds=arguments.seeds,
+        learning_rates=arguments.learning_rates,
+        selection_seeds=arguments.selection_seeds,
+    )
+    study.run()
+
+
+def _add_ablation(studies: Any) -> None:
+    parser = _add(studies, "ablation", "the regularisers' weights: AUC and background ratio beside the 0-0-0 twin")
+    parser.add_argument("--beta", type=float, nargs="+", default=[0, 1e-4, 1e-2], help="spectral penalty on W_Q, W_K")
+    parser.add_argument("--gamma", type=float, nargs="+", default=[0, 1e-3, 1e-1], help="penalty on attention maps")
+    parser.add_argument("--contrast_weight", type=float, nargs="+", default=[0, 0.1, 1], help="lambda")
+    parser.add_argument("--full_grid", action="store_true", help="all combinations; else one factor at a time")
+    parser.add_argument("--auc_tolerance", type=float, default=0.01, help="of validation AUC, for the choice")
+    _add_maps(parser)
+    parser.set_defaults(verb=_ablation)
+
+
+def _add_twins(studies: Any) -> None:
+    parser = _add(studies, "twins", "the regularised model and its twin without regularisers")
+    parser.add_argument("--beta", type=float, help="of the regularised model; the configuration's by default")
+    parser.add_argument("--gamma", type=float, help="likewise")
+    parser.add_argument("--contrast_weight", type=float, help="likewise")
+    parser.add_argument(
+        "--twin_pretraining", action="store_true", help="give the twin a pretraining without beta; else both share one"
+    )
+    _add_maps(parser)
+    parser.set_defaults(verb=_twins)
+
+
+def _add_maps(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--map", default="attention", help="map of the endpoint: attention, attention_gradient, gradcam"
+    )
+    parser.add_argument("--pretrained", help="weights for all runs in place of the study's own pretraining")
+
+
+def _ablation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .study import Variants, grid, run_ablation
+
+    variants = grid(arguments.beta, arguments.gamma, arguments.contrast_weight, full=arguments.full_grid)
+    recipe, start = _recipe(arguments, overrides), _weights(arguments.pretrained)
+    study = Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map)
+    run_ablation(study, tolerance=arguments.auc_tolerance)
+
+
+def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .study import Variants, run_twins, twins
+
+    recipe = _recipe(arguments, overrides)
+    given = {name: getattr(arguments, name) for name in ("beta", "gamma", "contrast_weight")}
+    weights = {
+        name: float(recipe.setting.default("finetune", name)) if value is None else value
+        for name, value in given.items()
+    }
+    variants = twins(weights, own_pretraining=arguments.twin_pretraining)
+    start = _weights(arguments.pretrained)
+    run_twins(Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map))
+
+
+def _weights(path: str | None) -> str | None:
+    if path is not None and not Path(path).is_file():
+        raise ValueError(f"--pretrained {path}: there is no such file")
+    return None if path is None else str(Path(path).absolute())
