@@ -83,7 +83,15 @@ def test_no_more_stages_run_at_a_time_than_there_are_workers(tmp_path):
     assert most <= 2
 
 
-def test_an_interrupted_study_ends_its_processes_and_goes_on(tmp_path):
+@pytest.fixture
+def ctrl_c():
+    """Python's own answer to Ctrl-C, which a shell that starts jobs in the background switches off."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
+def test_an_interrupted_study_ends_its_processes_and_goes_on(tmp_path, ctrl_c):
     interrupt = "$os.kill(multiprocessing.parent_process().pid, signal.SIGINT) if not @again else None"
     wait = "$time.sleep(60) if not @again else None"
     again = "$pathlib.Path(@output_dir, 'count.txt').stat().st_size > 1"
