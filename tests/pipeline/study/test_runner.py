@@ -1,6 +1,7 @@
 """Running stages: in order, once, each for itself; whatever a stage does, the others go on."""
 
 import json
+import signal
 
 import pytest
 from mammo.pipeline.study import Stage, run_stages
