@@ -67,4 +67,6 @@ class PassingBuffers:
         """Set them; they are made where there are none yet."""
         for name, value in state.items():
             owner, _, buffer = name.rpartition(".")
-            self.module.get_submodule(owner).register_buffer(buffer, value.to(self.device), persistent=False)
+            part = self.module.get_submodule(owner)
+            own = getattr(part, buffer, None)
+            part.register_buffer(buffer, value.to(self.device if own is None else own.device), persistent=False)

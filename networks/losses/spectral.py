@@ -1,6 +1,6 @@
 """Spectral penalties: on the query and key weights, and on the attention maps themselves."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -23,35 +23,54 @@ class SpectralNormPenalty(nn.Module):
         network: whose attention layers are penalised, wrapped for distributed training or not.
         beta: weight; 0 returns 0 without any work.
         block: singular vectors followed per matrix.
+        interval: training steps of which one has the penalty, ``interval`` times as heavy, and the others 0 (lazy
+            regularisation, Karras et al. 2020, arXiv:1912.04958): the mean is the same at a fraction of the cost.
 
     Shape:
         - output: float32 scalar, 0 or more.
 
     Raises:
-        ValueError: a negative beta, or a network without attention layers.
+        ValueError: a negative beta, an interval below 1, or a network without attention layers.
     """
 
-    def __init__(self, network: nn.Module, beta: float, *, block: int = 8) -> None:
+    step: Tensor
+
+    def __init__(self, network: nn.Module, beta: float, *, block: int = 8, interval: int = 1) -> None:
         super().__init__()
-        if beta < 0:
-            raise ValueError(f"beta must be 0 or more, got {beta}")
+        if beta < 0 or interval < 1:
+            raise ValueError(f"beta must be 0 or more and interval 1 or more, got {beta} and {interval}")
         # A tuple, not a ModuleList: registered, the network's weights would be saved with the loss.
         self.projections = tuple(_projections(network))
         if not self.projections:
             raise ValueError(f"{type(network).__name__} has no attention layer with a joint qkv projection")
         self.beta = beta
+        self.interval = interval
+        # It stays on the CPU wherever the rest goes: it decides in Python, and must not make a GPU wait.
+        self.register_buffer("step", torch.zeros((), dtype=torch.int64), persistent=False)
         widths = sorted({layer.in_features for layer in self.projections})
         self.trackers = nn.ModuleDict({str(width): LeadingSingularVectors(block) for width in widths})
         self.stacks: dict[int, Tensor] = {}
 
     def forward(self) -> Tensor:
-        if self.beta == 0:
+        if self.beta == 0 or not self._is_due():
             return torch.zeros((), device=self.projections[0].weight.device)
         terms = []
         for width, tracker in self.trackers.items():
             layers = [layer for layer in self.projections if layer.in_features == int(width)]
             terms += self._terms(layers, tracker)
-        return self.beta * torch.stack(terms).sum()
+        return self.beta * (self.interval if torch.is_grad_enabled() else 1) * torch.stack(terms).sum()
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> "SpectralNormPenalty":
+        step = self.step
+        super()._apply(fn, recurse)
+        self.step = step
+        return self
+
+    def _is_due(self) -> bool:
+        if not torch.is_grad_enabled():
+            return True
+        self.step += 1
+        return (int(self.step) - 1) % self.interval == 0
 
     def _terms(self, layers: Sequence[nn.Linear], tracker: nn.Module) -> list[Tensor]:
         width = layers[0].in_features

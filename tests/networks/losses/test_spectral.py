@@ -99,6 +99,29 @@ def test_network_is_not_a_part_of_the_penalty(encoder, wrap):
     assert penalty.state_dict() == {}
 
 
+def test_a_lazy_penalty_is_the_same_on_average_and_as_exact(encoder):
+    lazy, optimizer = SpectralNormPenalty(encoder, 1e-2, interval=4), torch.optim.AdamW(encoder.parameters(), lr=1e-3)
+    for step in range(12):
+        optimizer.zero_grad()
+        value = lazy()
+        (encoder(torch.rand(1, 1, 32, 32))[-1].sum() + value).backward()
+        expected = 4e-2 * exact_penalty(encoder) if step % 4 == 0 else torch.zeros((), dtype=torch.float64)
+        torch.testing.assert_close(value.double(), expected, rtol=1e-3, atol=0, check_dtype=False)
+        optimizer.step()
+
+
+def test_a_lazy_penalty_is_told_in_full_where_nothing_is_trained(encoder):
+    lazy = SpectralNormPenalty(encoder, 1.0, interval=4)
+    lazy()
+    with torch.no_grad():
+        torch.testing.assert_close(lazy(), SpectralNormPenalty(encoder, 1.0)(), rtol=1e-3, atol=0)
+    assert [float(lazy().detach()) > 0 for _ in range(4)] == [False, False, False, True]
+
+
+def test_the_counter_of_a_lazy_penalty_stays_on_the_cpu(encoder):
+    assert SpectralNormPenalty(encoder, 1.0).to("meta").step.device.type == "cpu"
+
+
 def test_beta_zero_does_no_work(encoder, monkeypatch):
     penalty = SpectralNormPenalty(encoder, 0.0)
     monkeypatch.setattr(type(next(iter(penalty.trackers.values()))), "forward", None)
