@@ -20,6 +20,25 @@ class Pooling(StrEnum):
     AVERAGE = "average"
 
 
+class HeadNorm(StrEnum):
+    """What stands between the pooled features and the head."""
+
+    NONE = "none"
+    BATCH = "batch"
+
+
+class PooledNorm(nn.BatchNorm1d):
+    """Batch norm without weights for pooled features ``(B, C)``; a batch of one is normalised as in evaluation."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and len(input) == 1:
+            return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
+        return super().forward(input)
+
+
 class MammogramClassifier(nn.Module):
     r"""Classify a mammogram from what its breast, and not its background, looks like.
 
@@ -37,6 +56,9 @@ class MammogramClassifier(nn.Module):
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
         dropout: rate before the head.
+        head_norm: ``none``, as published, or ``batch``: batch norm without weights before the head, as in MAE's linear
+            probing (He et al. 2022, arXiv:2111.06377). Pooled features of a pretrained encoder hardly differ between
+            images, and fine-tuning may not get going without it.
         tokens: ``all``, as published, or ``breast``: tokens without a pixel of the breast are not computed, so that
             nothing outside can matter (:class:`SwinEncoder`; a ``conv`` stem looks a few pixels beyond).
         reconstruction: adds its own entries to ``details`` in training, see :class:`MaskedReconstruction`.
@@ -59,6 +81,7 @@ class MammogramClassifier(nn.Module):
         pooling: str = Pooling.MASK,
         dropout: float = 0.0,
         tokens: str = Tokens.ALL,
+        head_norm: str = HeadNorm.NONE,
         reconstruction: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -68,6 +91,8 @@ class MammogramClassifier(nn.Module):
         self.encoder = encoder
         self.pooling = look_up_option(pooling, Pooling)
         self.tokens = look_up_option(tokens, Tokens)
+        batch = look_up_option(head_norm, HeadNorm) is HeadNorm.BATCH
+        self.head_norm = PooledNorm(encoder.out_channels) if batch else nn.Identity()
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.out_channels, sum(self.tasks.values()))
         nn.init.trunc_normal_(self.head.weight, std=0.02)
@@ -112,7 +137,7 @@ class MammogramClassifier(nn.Module):
         breast = _pool(features, mask, self.encoder.stride)
         background = _pool(features, 1 - mask, self.encoder.stride)
         pooled = breast if self.pooling is Pooling.MASK else features.mean(dim=(-2, -1))
-        return {"logits": self.head(self.dropout(pooled)), "breast": breast, "background": background}
+        return {"logits": self.head(self.dropout(self.head_norm(pooled))), "breast": breast, "background": background}
 
 
 def _pool(features: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -23,6 +23,7 @@ SHARED = (
     "tasks",
     "pooling",
     "tokens",
+    "head_norm",
     "image_size",
     "resize",
     "background",

@@ -119,3 +119,26 @@ def test_other_channels_are_refused(classifier, channels):
 def test_tasks_without_a_choice_are_refused(tasks):
     with pytest.raises(ValueError, match="two classes or more"):
         MammogramClassifier(SwinEncoder(size="micro", patch_size=4), tasks)
+
+
+def test_batch_norm_before_the_head_makes_pooled_features_of_unit_variance():
+    torch.manual_seed(0)
+    classifier = MammogramClassifier(SwinEncoder(size="micro"), head_norm="batch").train()
+    seen = []
+    classifier.head.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    x = torch.cat([image_and_mask((64, 64)) * level for level in (0.9, 0.95, 1.0)])
+    x[:, 1] = x[:, 1].round()
+    classifier(x)
+    torch.testing.assert_close(seen[0].mean(dim=0), torch.zeros(192), rtol=0, atol=1e-4)
+    deviation = classifier(x, details=True)["breast"].std(dim=0, correction=0)
+    assert ((seen[0].std(dim=0, correction=0) - 1).abs() < 0.05)[deviation > 0.02].all()
+
+
+def test_a_batch_of_one_can_be_trained_with_batch_norm_before_the_head():
+    classifier = MammogramClassifier(SwinEncoder(size="micro"), head_norm="batch").train()
+    before = classifier.head_norm.running_mean.clone()
+    classifier(image_and_mask((128, 128))[:1]).sum().backward()
+    assert torch.equal(classifier.head_norm.running_mean, before)
+    assert classifier.head.weight.grad.abs().sum() > 0
+    with pytest.raises(ValueError, match="layer"):
+        MammogramClassifier(SwinEncoder(size="micro"), head_norm="layer")
