@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -162,30 +163,25 @@ def image_key(known: Mapping[str, Any]) -> ImageKey:
     return known.get("dataset"), known["image_id"]
 
 
-class PredictionWriter:
-    """Collect an evaluator's probabilities and write ``predictions.csv``, one row an image.
+class ImageTable(ABC):
+    """Collect what an evaluator finds out about images and write a table, one row an image.
 
     Args:
-        path: the file to write.
-        tasks: class count of each task in the order of the logits; the first one is written.
-        records: the records of the images; what they know of an image goes beside its score. The items of a batch
+        path: the CSV file to write.
+        records: the records of the images; what they know of an image goes beside its scores. The items of a batch
             name theirs by ``image_id``, and ``dataset`` where the records have one: two data sets may share ids.
         columns: the fields of a record that are written.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        tasks: Mapping[str, int],
-        records: Sequence[Mapping[str, Any]],
-        columns: Sequence[str] = PREDICTION_COLUMNS,
-    ) -> None:
+    def __init__(self, path: str | Path, *, records: Sequence[Mapping[str, Any]], columns: Sequence[str]) -> None:
         self.path = Path(path)
-        self.classes = next(iter(tasks.values()))
         self.records = {image_key(record): record for record in records}
         self.columns = tuple(columns)
         self.rows: list[tuple[ImageKey, dict[str, Any]]] = []
+
+    @abstractmethod
+    def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """The columns of one image beside those of its record, from its decollated item and output."""
 
     def attach(self, engine: Workflow) -> None:
         """Register with the evaluator ``engine``."""
@@ -198,20 +194,43 @@ class PredictionWriter:
         for item, output in zip(engine.state.batch, engine.state.output, strict=True):
             key = image_key(item)
             record = self.records[key]
-            row = {name: record.get(name) for name in self.columns}
-            scores = output["pred"][: self.classes].softmax(dim=0)
-            row["label"] = int(item["label"][0])
-            if self.classes == 2:
-                row["probability"] = float(scores[1])
-            else:
-                row |= {f"probability_{k}": float(score) for k, score in enumerate(scores)}
-            self.rows.append((key, row))
+            known = {name: record.get(name) for name in self.columns}
+            self.rows.append((key, known | self.scores(item, output)))
 
     def write(self, engine: Workflow) -> None:
         """Gather the rows of all processes and write the table."""
         rows = dict(gathered(self.rows))  # processes whose parts are filled up score an image twice
         if idist.get_rank() == 0:
             write_table(pd.DataFrame(list(rows.values())), self.path)
+
+
+class PredictionWriter(ImageTable):
+    """Collect an evaluator's probabilities and write ``predictions.csv``, one row an image.
+
+    Args:
+        path: the file to write.
+        tasks: class count of each task in the order of the logits; the first one is written.
+        records, columns: see :class:`ImageTable`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tasks: Mapping[str, int],
+        records: Sequence[Mapping[str, Any]],
+        columns: Sequence[str] = PREDICTION_COLUMNS,
+    ) -> None:
+        super().__init__(path, records=records, columns=columns)
+        self.classes = next(iter(tasks.values()))
+
+    def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """Label of the first task and its probabilities."""
+        label = {"label": int(item["label"][0])}
+        scores = output["pred"][: self.classes].softmax(dim=0)
+        if self.classes == 2:
+            return label | {"probability": float(scores[1])}
+        return label | {f"probability_{k}": float(score) for k, score in enumerate(scores)}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

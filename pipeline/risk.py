@@ -15,8 +15,7 @@ from monai.engines import Workflow
 
 from .evidence.run_files import EXPLANATION_FILES, OPERATING_POINTS, remove_earlier
 from .files import write_atomically
-from .gather import gathered
-from .handlers import PREDICTION_COLUMNS, ImageKey, image_key, write_table
+from .handlers import PREDICTION_COLUMNS, ImageTable
 from .metrics.evaluate import RESEARCH_USE
 from .metrics.survival import evaluate_risk
 
@@ -25,7 +24,7 @@ logger = logging.getLogger(__name__)
 FOLLOW_UP = ("years_to_cancer", "years_to_last_followup")
 
 
-class RiskWriter:
+class RiskWriter(ImageTable):
     """Collect a risk model's output and write ``predictions.csv``: per image ``risk_1`` to ``risk_K``, not falling.
 
     Args:
@@ -34,30 +33,12 @@ class RiskWriter:
     """
 
     def __init__(self, path: str | Path, *, records: Sequence[Mapping[str, Any]]) -> None:
-        self.path = Path(path)
-        self.records = {image_key(record): record for record in records}
-        self.rows: list[tuple[ImageKey, dict[str, Any]]] = []
+        super().__init__(path, records=records, columns=(*PREDICTION_COLUMNS, *FOLLOW_UP))
 
-    def attach(self, engine: Workflow) -> None:
-        """Register with the evaluator ``engine``."""
-        engine.add_event_handler(Events.EPOCH_STARTED, lambda _: self.rows.clear())
-        engine.add_event_handler(Events.ITERATION_COMPLETED, self.add)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
-
-    def add(self, engine: Workflow) -> None:
-        """Add the images of one decollated batch."""
-        for item, output in zip(engine.state.batch, engine.state.output, strict=True):
-            key = image_key(item)
-            record = self.records[key]
-            risks = output["pred"].unflatten(0, (-1, 2)).softmax(dim=1)[:, 1].tolist()
-            known = {name: record.get(name) for name in (*PREDICTION_COLUMNS, *FOLLOW_UP)}
-            self.rows.append((key, known | {f"risk_{year}": risk for year, risk in enumerate(risks, start=1)}))
-
-    def write(self, engine: Workflow) -> None:
-        """Gather the rows of all processes and write the table."""
-        rows = dict(gathered(self.rows))  # processes whose parts are filled up score an image twice
-        if idist.get_rank() == 0:
-            write_table(pd.DataFrame(list(rows.values())), self.path)
+    def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """The risk of each year."""
+        risks = output["pred"].unflatten(0, (-1, 2)).softmax(dim=1)[:, 1].tolist()
+        return {f"risk_{year}": risk for year, risk in enumerate(risks, start=1)}
 
 
 class RiskMetricsWriter:
