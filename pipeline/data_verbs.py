@@ -49,6 +49,7 @@ def _add_prepare(verbs: Any) -> None:
     prepare.add_argument("--image_size", type=int, nargs=2, default=(224, 224), metavar=("ROWS", "COLUMNS"))
     prepare.add_argument("--resize", default="pad", choices=("pad", "stretch"))
     prepare.add_argument("--background", default="keep", choices=("keep", "zero"))
+    prepare.add_argument("--margin_px", type=int, default=8, help="original pixels kept around the breast")
     prepare.add_argument("--gate", default="training", choices=("training", "deploy", "all"))
     prepare.add_argument("--workers", type=int, default=CPUS, help="processes; all cores by default")
     prepare.add_argument("--dask", metavar="ADDRESS", help="scheduler of a Dask cluster, or local")
@@ -77,6 +78,7 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
             image_size=tuple(arguments.image_size),
             resize=arguments.resize,
             background=arguments.background,
+            margin_px=arguments.margin_px,
             gate=arguments.gate,
             workers=arguments.workers,
             dask=arguments.dask,

@@ -26,13 +26,14 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Preparation:
-    """How images are prepared, and on what. The first three are the bundles' ``image_size``, ``resize`` and
-    ``background``: a run with the same values and ``--cache_dir`` at the store decodes nothing again.
+    """How images are prepared, and on what. The first four are the bundles' ``image_size``, ``resize``, ``background``
+    and ``margin_px``: a run with the same values and ``--cache_dir`` at the store decodes nothing again.
 
     Attributes:
         image_size: rows and columns.
         resize: see :class:`~mammo.transforms.ResizeMode`.
         background: see :class:`~mammo.transforms.prepare.Background`.
+        margin_px: original pixels kept around the breast.
         gate: policy of the input gate, see :class:`~mammo.pipeline.gate.GatePolicy`.
         workers: processes; None for one a core.
         dask: address of a Dask scheduler, whose workers then do the work; ``"local"`` starts one here.
@@ -43,6 +44,7 @@ class Preparation:
     image_size: tuple[int, int] = (224, 224)
     resize: str = "pad"
     background: str = "keep"
+    margin_px: int = 8
     gate: str = "training"
     workers: int | None = None
     dask: str | None = None
@@ -52,7 +54,11 @@ class Preparation:
     def transform(self) -> PrepareMammogramd:
         """The step that is kept: that of the bundles."""
         return PrepareMammogramd(
-            keys="image", spatial_size=self.image_size, mode=self.resize, background=self.background
+            keys="image",
+            spatial_size=self.image_size,
+            mode=self.resize,
+            background=self.background,
+            margin_px=self.margin_px,
         )
 
 

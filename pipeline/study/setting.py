@@ -145,12 +145,13 @@ class Setting:
             image_size=tuple(self.default("finetune", "image_size")),
             resize=self.default("finetune", "resize"),
             background=self.default("finetune", "background"),
+            margin_px=self.default("finetune", "margin_px"),
             gate=self.default("finetune", "gate"),
             workers=self.workers,
         )
         done = self.output_dir / "prepared.json"
         content = {"datalist_sha256": self.data, "cache_dir": str(self.cache), "image_size": list(how.image_size)}
-        content |= {name: getattr(how, name) for name in ("resize", "background", "gate")}
+        content |= {name: getattr(how, name) for name in ("resize", "background", "margin_px", "gate")}
         if done.is_file() and json.loads(done.read_text()) == content and self.cache.is_dir():
             return
         listed = load_datalist(self.list_path, self.dataset_dir)
