@@ -26,6 +26,7 @@ from .metrics import (
     evaluate_predictions,
     read_predictions,
 )
+from .volumes import VolumeWriter
 
 logger = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ ORDERED_FIELDS = frozenset({"density", "birads", "masking", "subtlety"})
 """Fields of a record whose values are grades: quadratic kappa makes sense of them."""
 
 
-def describe_task(tasks: Tasks) -> dict[str, Any]:
-    """Name, class names and order of the first of ``tasks``, the one that is evaluated."""
-    task = resolve_tasks(tasks)[0]
+def describe_task(tasks: Tasks, place: int = 0) -> dict[str, Any]:
+    """Name, class names and order of the task at a place of ``tasks``, the one that is evaluated."""
+    task = resolve_tasks(tasks)[place]
     return {"name": task.name, "classes": class_names(task), "ordered": task.field in ORDERED_FIELDS}
 
 
@@ -120,7 +121,7 @@ class MetricsWriter:
     Args:
         path: the file to write.
         predictions: the handler that writes the table; list it before this one.
-        tasks: of the run; the first one is evaluated.
+        tasks: of the run; the one that ``predictions`` writes is evaluated.
         checkpoint: the classifier's weights.
         operating_points: file of an earlier evaluation of this checkpoint, whose thresholds and temperature are used
             as they are, such as for a data set of another site without validation images. None: chosen on validation.
@@ -135,7 +136,7 @@ class MetricsWriter:
         self,
         path: str | Path,
         *,
-        predictions: PredictionWriter,
+        predictions: PredictionWriter | VolumeWriter,
         tasks: Tasks | None = None,
         checkpoint: str | Path | None = None,
         operating_points: str | Path | None = None,
@@ -144,7 +145,7 @@ class MetricsWriter:
     ) -> None:
         self.path = Path(path)
         self.predictions = predictions
-        self.task = None if tasks is None else describe_task(tasks)
+        self.task = None if tasks is None else describe_task(tasks, predictions.place)
         self.checkpoint = checkpoint
         self.points = None if operating_points is None else stored_points(operating_points, self.task, checkpoint)
         self.draws = draws

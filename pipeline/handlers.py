@@ -209,8 +209,12 @@ class PredictionWriter(ImageTable):
 
     Args:
         path: the file to write.
-        tasks: class count of each task in the order of the logits; the first one is written.
+        tasks: class count of each task in the order of the logits.
+        task: the one of them that is written; None: the first.
         records, columns: see :class:`ImageTable`.
+
+    Raises:
+        ValueError: the network has no such task.
     """
 
     def __init__(
@@ -218,17 +222,22 @@ class PredictionWriter(ImageTable):
         path: str | Path,
         *,
         tasks: Mapping[str, int],
+        task: str | None = None,
         records: Sequence[Mapping[str, Any]],
         columns: Sequence[str] = PREDICTION_COLUMNS,
     ) -> None:
         super().__init__(path, records=records, columns=columns)
-        self.classes = next(iter(tasks.values()))
+        if task is not None and task not in tasks:
+            raise ValueError(f"task {task!r} is none of the network's: {', '.join(tasks)}")
+        self.place = 0 if task is None else list(tasks).index(task)
+        first = sum(list(tasks.values())[: self.place])
+        self.logits = slice(first, first + list(tasks.values())[self.place])
 
     def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
-        """Label of the first task and its probabilities."""
-        label = {"label": int(item["label"][0])}
-        scores = output["pred"][: self.classes].softmax(dim=0)
-        if self.classes == 2:
+        """Label of the task and its probabilities."""
+        label = {"label": int(item["label"][self.place])}
+        scores = output["pred"][self.logits].softmax(dim=0)
+        if len(scores) == 2:
             return label | {"probability": float(scores[1])}
         return label | {f"probability_{k}": float(score) for k, score in enumerate(scores)}
 

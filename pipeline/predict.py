@@ -12,6 +12,7 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
+from .datasets.labels import task_sizes
 from .evidence.hashes import sha256_of
 from .evidence.run_files import OPERATING_POINTS
 from .inference import read_operating_points
@@ -55,8 +56,9 @@ def predict(
         ValueError: if the checkpoint does not lie in a run folder, the operating points are of another one, or there
             is no image, or none that can be scored, in which case ``out`` is written all the same.
     """
-    points = find_operating_points(checkpoint, operating_points)
-    overrides: dict[str, Any] = training_options(checkpoint) | {
+    options = training_options(checkpoint)
+    points = find_operating_points(checkpoint, operating_points, task=next(iter(task_sizes(options["tasks"]))))
+    overrides: dict[str, Any] = options | {
         "checkpoint": str(checkpoint),
         "dataset_dir": [str(path) for path in images],
         "output_file": str(out),
@@ -76,11 +78,16 @@ def predict(
     return out
 
 
-def find_operating_points(checkpoint: Path, given: Path | None = None) -> Path | None:
+def find_operating_points(checkpoint: Path, given: Path | None = None, task: str | None = None) -> Path | None:
     """The operating points to use with a checkpoint: the file given, or that of an evaluation in its run folder.
 
+    Args:
+        checkpoint: the classifier's weights.
+        given: the file; None looks for one.
+        task: that they must be of; None: any.
+
     Raises:
-        ValueError: the file given belongs to another checkpoint.
+        ValueError: the file given belongs to another checkpoint or to another task.
         FileNotFoundError: it is not there.
     """
     run = checkpoint.parent.parent
@@ -89,9 +96,14 @@ def find_operating_points(checkpoint: Path, given: Path | None = None) -> Path |
     for path in places:
         if given is None and not path.is_file():
             continue
-        if read_operating_points(path).get("checkpoint_sha256") == digest:
+        points = read_operating_points(path)
+        evaluated = points.get("task", {}).get("name", task)
+        if points.get("checkpoint_sha256") != digest:
+            message = f"{path} was not made with {checkpoint}; evaluate this checkpoint to have its thresholds"
+        elif task is not None and evaluated != task:
+            message = f"{path} is of the task {evaluated}, and {task} is scored; evaluate it to have its thresholds"
+        else:
             return path
-        message = f"{path} was not made with {checkpoint}; evaluate this checkpoint to have its thresholds"
         if given is not None:
             raise ValueError(message)
         logger.warning(message)

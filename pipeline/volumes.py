@@ -61,7 +61,8 @@ class VolumeWriter:
 
     Args:
         path: the table of volumes; that of slices is put beside it.
-        tasks: see :class:`~mammo.pipeline.handlers.PredictionWriter`, as for the next two.
+        tasks: see :class:`~mammo.pipeline.handlers.PredictionWriter`, as for the next three.
+        task: the one that is written.
         records: the records of the slices.
         columns: the fields of a record that are written.
         pooling: see :class:`SlicePooling`.
@@ -72,12 +73,15 @@ class VolumeWriter:
         path: str | Path,
         *,
         tasks: Mapping[str, int],
+        task: str | None = None,
         records: Sequence[Mapping[str, Any]],
         columns: Sequence[str] = PREDICTION_COLUMNS,
         pooling: str = SlicePooling.MAX,
     ) -> None:
         self.path = Path(path)
-        self.slices = PredictionWriter(self.path.with_name("slices.csv"), tasks=tasks, records=records, columns=columns)
+        known: dict[str, Any] = {"tasks": tasks, "task": task, "records": records, "columns": columns}
+        self.slices = PredictionWriter(self.path.with_name("slices.csv"), **known)
+        self.place = self.slices.place
         self.pooling = look_up_option(pooling, SlicePooling)
 
     def attach(self, engine: Workflow) -> None:

@@ -42,6 +42,7 @@ class HallucinationReport:
         directory: the run folder of an evaluation.
         network: the classifier.
         tasks: of the run; class 1 of the first one, of two, must be malignancy.
+        task: the one that the evaluation scores, which must be the first; None: the first.
         dataset: of the evaluation: items with ``image``, ``label`` and ``to_original``, ``data`` with the records,
             whose ``split`` is validation or test.
         root: folder that the records' paths are relative to.
@@ -67,6 +68,7 @@ class HallucinationReport:
         *,
         network: MammogramClassifier,
         tasks: Tasks,
+        task: str | None = None,
         dataset: Any,
         root: str | Path,
         twin: str | Path | None = None,
@@ -84,6 +86,7 @@ class HallucinationReport:
         self.directory = Path(directory)
         self.network = network
         self.task = resolve_tasks(tasks)[0]
+        self.evaluated = self.task.name if task is None else task
         self.dataset = dataset
         self.root = Path(root)
         self.twin = None if twin is None else Path(twin)
@@ -130,9 +133,15 @@ class HallucinationReport:
         """Refuse what this report cannot be made of, before anything is evaluated.
 
         Raises:
-            ValueError: the first task is no decision between malignant and not, or there is no test image.
+            ValueError: another task than the first is evaluated, the first is no decision between malignant and not,
+                or there is no test image.
         """
         name, classes = self.task.name, self.task.classes
+        if self.evaluated != name:
+            raise ValueError(
+                f"explanations: they are of the first task, {name}, and not of {self.evaluated}; evaluate that one "
+                "without --explanations true, into a folder of its own"
+            )
         if len(classes) != 2 or classes[1] != ("MALIGNANT",):
             second = " or ".join(map(str, classes[1]))
             found = f"{second} for class 1" if len(classes) == 2 else f"{len(classes)} classes"

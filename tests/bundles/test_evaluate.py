@@ -74,6 +74,19 @@ def test_breast_density_is_evaluated_by_configuration_alone(evaluate, tmp_path):
     assert not (run / "test/MODEL_CARD.md").exists()
 
 
+def test_each_task_of_several_is_evaluated_on_its_own(options, phantom, tmp_path):
+    encoder = SwinEncoder(size="micro", image_mean=0.449, image_std=0.226)
+    torch.save(MammogramClassifier(encoder, tasks=CLASSES).state_dict(), tmp_path / "best.pt")
+    given = {"checkpoint": str(tmp_path / "best.pt"), "tasks": list(CLASSES), "bootstrap_draws": 20}
+    for task in CLASSES:
+        run_bundle(
+            "swin_mim", "evaluate", overrides=options | given | {"task": task, "output_dir": str(tmp_path / task)}
+        )
+        assert json.loads((tmp_path / task / "metrics.json").read_text())["task"]["name"] == task
+    grades = pd.read_csv(tmp_path / "density/predictions.csv")
+    assert grades["label"].tolist() == [list("ABCD").index(grade) for grade in grades["density"]]
+
+
 @pytest.fixture
 def cold(phantom, tmp_path):
     """Datalist of the phantom without validation images, whose first test image has the id of the second."""

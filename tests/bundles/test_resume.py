@@ -33,19 +33,8 @@ class Killed(BaseException):
 
 
 @pytest.fixture(scope="module")
-def options(phantom, tmp_path_factory) -> dict:
-    return {
-        "dataset_dir": str(phantom),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 2,
-        "num_workers": 0,
-        "max_epochs": 3,
-        "learning_rate": 1e-3,
-        "pretrained": None,
-        "device": "cpu",
-    }
+def options(options) -> dict:
+    return options | {"batch_size": 2, "max_epochs": 3, "learning_rate": 1e-3, "pretrained": None}
 
 
 def raise_at(call: int, function):

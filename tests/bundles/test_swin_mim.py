@@ -18,24 +18,6 @@ CONFIGS = bundle_root("swin_mim") / "configs"
 STAGES = ("pretrain", "finetune", "evaluate", "explain")
 
 
-@pytest.fixture(autouse=True)
-def strict_configuration(monkeypatch):
-    monkeypatch.setenv("MONAI_FAIL_ON_DUPLICATE_CONFIG", "1")
-
-
-@pytest.fixture(scope="module")
-def options(phantom, tmp_path_factory) -> dict:
-    return {
-        "dataset_dir": str(phantom),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 4,
-        "num_workers": 0,
-        "device": "cpu",
-    }
-
-
 @pytest.fixture(scope="module")
 def runs(options, tmp_path_factory) -> Path:
     """The folder of one run through all stages."""

@@ -123,7 +123,7 @@ def scored() -> tuple[list, list, list]:
     return records, batch, [{"pred": row} for row in logits]
 
 
-def write_predictions(path, scored, tasks: dict[str, int]) -> pd.DataFrame:
+def write_predictions(path, scored, tasks: dict[str, int], task: str | None = None) -> pd.DataFrame:
     records, batch, output = scored
 
     def step(engine, item):
@@ -131,7 +131,7 @@ def write_predictions(path, scored, tasks: dict[str, int]) -> pd.DataFrame:
         return output
 
     engine = Engine(step)
-    PredictionWriter(path, tasks=tasks, records=records).attach(engine)
+    PredictionWriter(path, tasks=tasks, task=task, records=records).attach(engine)
     engine.run([0], max_epochs=2)  # the second epoch replaces the first
     return pd.read_csv(path)
 
@@ -145,6 +145,20 @@ def test_predictions_are_softmax_probabilities_one_row_an_image(tmp_path, scored
     assert table["patient_id"].tolist() == ["P0", "P1", "P2"]
     assert table["density"].tolist() == ["B", "B", "B"]
     assert table["birads"].isna().all()
+
+
+def test_any_task_can_be_written_with_its_own_logits_and_labels(tmp_path, scored):
+    records, batch, _ = scored
+    output = [{"pred": torch.cat([torch.tensor([7.0, -7.0, 3.0]), item])} for item in torch.eye(4)[:, :2]]
+    table = write_predictions(tmp_path / "p.csv", (records, batch, output), {"density": 3, "mass": 2}, "mass")
+    assert table["label"].tolist() == [1, 1, 1]
+    e = np.exp(1)
+    np.testing.assert_allclose(table["probability"], [0.5, e / (1 + e), 0.5], rtol=1e-6)  # the first comes twice
+
+
+def test_a_task_that_the_network_lacks_is_named(tmp_path, scored):
+    with pytest.raises(ValueError, match="'birads' is none of the network's: density, mass"):
+        write_predictions(tmp_path / "p.csv", scored, {"density": 3, "mass": 2}, "birads")
 
 
 def test_images_of_two_data_sets_may_share_an_id(tmp_path):

@@ -85,6 +85,17 @@ def test_operating_points_of_another_checkpoint_are_refused(tmp_path, caplog):
     assert "was not made with" in caplog.text
 
 
+def test_operating_points_of_another_task_are_refused(tmp_path, caplog):
+    checkpoint = run_folder(tmp_path / "run")
+    path = operating_points(tmp_path / "run/test", checkpoint)
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"task": {"name": "density"}}))
+    with pytest.raises(ValueError, match=r"is of the task density, and pathology is scored"):
+        find_operating_points(checkpoint, path, task="pathology")
+    assert find_operating_points(checkpoint, task="pathology") is None
+    assert "is of the task density" in caplog.text
+    assert find_operating_points(checkpoint, task="density") == path
+
+
 def test_several_classes_have_a_column_each(tmp_path):
     points = tmp_path / "operating_points.json"
     points.write_text(json.dumps({"temperature": 0.5, "thresholds": {}}))

@@ -141,3 +141,11 @@ def test_a_task_that_does_not_tell_malignant_from_the_rest_is_refused(tmp_path, 
     report = HallucinationReport(tmp_path, network=network, tasks=tasks, dataset=None, root=tmp_path)
     with pytest.raises(ValueError, match=f"{said}.*mammo explain"):
         report.check()
+
+
+def test_another_task_than_the_explained_one_cannot_be_evaluated_with_explanations(tmp_path):
+    network = MammogramClassifier(SwinEncoder(size="micro"), tasks=task_sizes(["pathology", "density"]))
+    about = {"network": network, "tasks": ["pathology", "density"], "dataset": None, "root": tmp_path}
+    report = HallucinationReport(tmp_path, task="density", **about)
+    with pytest.raises(ValueError, match="they are of the first task, pathology, and not of density"):
+        report.check()
