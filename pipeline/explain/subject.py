@@ -164,25 +164,21 @@ class Subject:
 
     def _faithfulness(self, images: Tensor, maps: Mapping[str, Tensor], malignant: NDArray[np.bool_]) -> Measured:
         """Insertion and deletion of the malignant images, beside a random order and that from the breast's centre."""
-        names = ("insertion", "deletion")
-        found = {
-            kind: {f"{name}{rival}": np.full(len(images), np.nan) for name in names for rival in ("", *RIVALS)}
-            for kind in maps
-        }
+        names, count = ("insertion", "deletion"), len(maps)
+        scores = np.full((len(names), count + len(RIVALS), len(images)), np.nan)
         for index in np.flatnonzero(malignant):
             image = images[index]
             orders = torch.stack([*(values[index] for values in maps.values()), *self._rivals(image)])
             areas = insertion_deletion(
                 self.probabilities, image, orders, steps=self.steps, batch=self.batch, generator=self.generator
             )
-            for name, values in zip(names, (areas.insertion, areas.deletion), strict=True):
-                scores = values.cpu().numpy()
-                for place, kind in enumerate(maps):
-                    blank = bool(orders[place].max() <= orders[place].min())
-                    found[kind][name][index] = np.nan if blank else scores[place]
-                    for rival, score in zip(RIVALS, scores[len(maps) :], strict=True):
-                        found[kind][f"{name}{rival}"][index] = score
-        return found
+            scores[..., index] = torch.stack([areas.insertion, areas.deletion]).cpu()
+            blank = (orders.amax(dim=(1, 2)) <= orders.amin(dim=(1, 2))).cpu().numpy()
+            scores[:, blank, index] = np.nan
+        rivals = {
+            f"{name}{rival}": scores[n, count + r] for n, name in enumerate(names) for r, rival in enumerate(RIVALS)
+        }
+        return {kind: dict(zip(names, scores[:, place], strict=True)) | rivals for place, kind in enumerate(maps)}
 
     def _rivals(self, image: Tensor) -> list[Tensor]:
         """Two orders that know nothing of a lesion: random tokens, as smooth as a map, and the breast's centre."""
