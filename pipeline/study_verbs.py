@@ -16,13 +16,14 @@ def add_study_verb(verbs: Any) -> None:
     """Add the parser of ``study`` and of its studies to the command line's subparsers."""
     study = verbs.add_parser(
         "study",
-        help="many runs by one command: label_efficiency, ablation, twins",
+        help="many runs by one command: label_efficiency, cross_validation, ablation, twins",
         description="Runs the stages of a study side by side, a core each; stopped, it goes on where it was. Further "
         "options are keys of the bundle's stages: --KEY VALUE.",
         allow_abbrev=False,
     )
     studies = study.add_subparsers(metavar="STUDY", required=True)
     _add_label_efficiency(studies)
+    _add_cross_validation(studies)
     _add_ablation(studies)
     _add_twins(studies)
 
@@ -46,10 +47,10 @@ def _add(studies: Any, name: str, text: str) -> argparse.ArgumentParser:
     return parser
 
 
-def _recipe(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
-    from .study import Recipe, Setting
+def _setting(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
+    from .study import Setting
 
-    setting = Setting(
+    return Setting(
         dataset_dir=arguments.dataset_dir,
         output_dir=arguments.output_dir,
         datalist=arguments.datalist,
@@ -59,6 +60,11 @@ def _recipe(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
         options=overrides,
         workers=arguments.workers,
     )
+
+
+def _recipe(arguments: argparse.Namespace, setting: Any) -> Any:
+    from .study import Recipe
+
     return Recipe(
         setting,
         pretrain_steps=arguments.pretrain_steps,
@@ -82,7 +88,7 @@ def _add_label_efficiency(studies: Any) -> None:
 def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     from .study import LabelEfficiency, arms_of
 
-    recipe = _recipe(arguments, overrides)
+    recipe = _recipe(arguments, _setting(arguments, overrides))
     arms = arms_of(
         recipe,
         scratch_factor=arguments.scratch_factor,
@@ -98,6 +104,31 @@ def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any
         selection_seeds=arguments.selection_seeds,
     )
     study.run()
+
+
+def _add_cross_validation(studies: Any) -> None:
+    parser = _add(studies, "cross_validation", "every image tested once, beside texture and logistic regression")
+    parser.add_argument("--folds", type=int, default=5, help="by patient; all sections of the datalist are pooled")
+    parser.add_argument("--fold_seed", type=int, default=0)
+    parser.add_argument("--validation_fraction", type=float, default=0.2, help="of the patients that are not tested")
+    parser.add_argument("--learning_rates", type=float, nargs="+", help="grid; chosen in each fold on validation")
+    parser.add_argument("--scratch_factor", type=int, default=1, help="steps of a long run from scratch; 1: none")
+    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    parser.set_defaults(verb=_cross_validation)
+
+
+def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .study import CrossValidation, arms_of, fold_settings
+
+    settings = fold_settings(
+        _setting(arguments, overrides),
+        folds=arguments.folds,
+        validation_fraction=arguments.validation_fraction,
+        seed=arguments.fold_seed,
+    )
+    recipes = [_recipe(arguments, setting) for setting in settings]
+    arms = arms_of(recipes[0], scratch_factor=arguments.scratch_factor, imagenet=arguments.imagenet)
+    CrossValidation(recipes, arms, seeds=arguments.seeds, learning_rates=arguments.learning_rates).run()
 
 
 def _add_ablation(studies: Any) -> None:
@@ -134,7 +165,7 @@ def _ablation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> No
     from .study import Variants, grid, run_ablation
 
     variants = grid(arguments.beta, arguments.gamma, arguments.contrast_weight, full=arguments.full_grid)
-    recipe, start = _recipe(arguments, overrides), _weights(arguments.pretrained)
+    recipe, start = _recipe(arguments, _setting(arguments, overrides)), _weights(arguments.pretrained)
     study = Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map)
     run_ablation(study, tolerance=arguments.auc_tolerance)
 
@@ -142,7 +173,7 @@ def _ablation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> No
 def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     from .study import Variants, run_twins, twins
 
-    recipe = _recipe(arguments, overrides)
+    recipe = _recipe(arguments, _setting(arguments, overrides))
     given = {name: getattr(arguments, name) for name in ("beta", "gamma", "contrast_weight")}
     weights = {
         name: float(recipe.setting.default("finetune", name)) if value is None else value

@@ -10,11 +10,9 @@ import json
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import cv2
 import numpy as np
 from joblib import Parallel, delayed
 from numpy.typing import NDArray
-from skimage.feature import hog, local_binary_pattern
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedGroupKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
@@ -22,12 +20,11 @@ from sklearn.preprocessing import StandardScaler
 
 from ..metrics.intervals import Interval, bootstrap
 from ..metrics.weighted import weighted_auc
+from ..texture_baseline import texture_features
 from .lesion_features import lesion_features
 from .views import View, patient
 
 Features = NDArray[np.float64]
-
-_HEIGHT_PX, _WIDTH_PX = 192, 144
 
 
 @dataclass(frozen=True)
@@ -64,15 +61,9 @@ def background_features(view: View) -> Features:
     return np.array([*header, *pixels, *extent], float)
 
 
-def texture_features(view: View) -> Features:
-    """Histograms of oriented gradients and of local binary patterns of the whole image, chest wall left: ``(d,)``."""
-    image = view.image if view.laterality == "LEFT" else view.image[:, ::-1]
-    small = cv2.resize(image, (_WIDTH_PX, _HEIGHT_PX), interpolation=cv2.INTER_AREA)
-    gradients = hog(small, orientations=8, pixels_per_cell=(24, 24), cells_per_block=(2, 2))
-    patterns = local_binary_pattern((small * 255).astype(np.uint8), P=8, R=1, method="uniform")
-    inside = patterns[cv2.resize(small, (_WIDTH_PX, _HEIGHT_PX)) > 0.08]
-    histogram = np.histogram(inside, bins=10, range=(0, 10))[0] / max(1, inside.size)
-    return np.concatenate([gradients, histogram])
+def whole_image_features(view: View) -> Features:
+    """Texture of the whole image, chest wall left: ``(d,)``."""
+    return texture_features(view.image if view.laterality == "LEFT" else view.image[:, ::-1])
 
 
 def cross_validated_auc(samples: Samples, *, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Interval:
@@ -94,7 +85,7 @@ def cross_validated_auc(samples: Samples, *, strength: float = 1.0, folds: int =
 
 EXTRACTORS: dict[str, tuple[Callable[[View], Features], float]] = {
     "background": (background_features, 0.1),
-    "texture": (texture_features, 0.001),
+    "texture": (whole_image_features, 0.001),
     "oracle": (lesion_features, 0.1),
 }
 """Features and strength of the three classifiers."""

@@ -1,6 +1,8 @@
 """Studies: many runs by one command, and what they say together."""
 
 from .ablation import choose_setting, grid, run_ablation, run_twins, twins
+from .cross_validation import CrossValidation
+from .folds import fold_settings
 from .label_efficiency import Arm, LabelEfficiency, arms_of
 from .recipe import Recipe
 from .runner import Outcome, Outcomes, run_stages
@@ -10,6 +12,7 @@ from .variants import Variant, Variants
 
 __all__ = [
     "Arm",
+    "CrossValidation",
     "LabelEfficiency",
     "Outcome",
     "Outcomes",
@@ -20,6 +23,7 @@ __all__ = [
     "Variants",
     "arms_of",
     "choose_setting",
+    "fold_settings",
     "grid",
     "in_order",
     "run_ablation",

@@ -55,6 +55,8 @@ def arms_of(
 ) -> list[Arm]:
     """The arms: equal optimiser steps in all, pretraining included, but for ``from_scratch_long``.
 
+    Without steps of pretraining no arm is pretrained.
+
     Args:
         recipe: gives the steps.
         scratch_factor: how many times the steps the long run from scratch gets; 1 leaves it out.
@@ -65,7 +67,9 @@ def arms_of(
         ValueError: if the file does not exist.
     """
     total = recipe.pretrain_steps + recipe.finetune_steps
-    arms = [Arm("pretrained", recipe.finetune_steps, pretrained=True), Arm("from_scratch", total)]
+    arms = [Arm("from_scratch", total)]
+    if recipe.pretrain_steps:
+        arms.insert(0, Arm("pretrained", recipe.finetune_steps, pretrained=True))
     if scratch_factor > 1:
         arms.append(Arm("from_scratch_long", scratch_factor * total))
     if imagenet is not None:

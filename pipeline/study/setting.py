@@ -136,12 +136,10 @@ class Setting:
         """The value that a stage has without the study's doing."""
         return self.options.get(key, self.keys(stage)[key])
 
-    def prepare(self) -> None:
-        """Prepare every image once, on all cores that the study has: stages side by side would each do it.
-
-        ``prepared.json`` tells the next start that it is done; what is missing in spite of that, the stages prepare.
-        """
-        how = Preparation(
+    @property
+    def preparation(self) -> Preparation:
+        """How the images are prepared for every stage."""
+        return Preparation(
             image_size=tuple(self.default("finetune", "image_size")),
             resize=self.default("finetune", "resize"),
             background=self.default("finetune", "background"),
@@ -149,6 +147,13 @@ class Setting:
             gate=self.default("finetune", "gate"),
             workers=self.workers,
         )
+
+    def prepare(self) -> None:
+        """Prepare every image once, on all cores that the study has: stages side by side would each do it.
+
+        ``prepared.json`` tells the next start that it is done; what is missing in spite of that, the stages prepare.
+        """
+        how = self.preparation
         done = self.output_dir / "prepared.json"
         content = {"datalist_sha256": self.data, "cache_dir": str(self.cache), "image_size": list(how.image_size)}
         content |= {name: getattr(how, name) for name in ("resize", "background", "margin_px", "gate")}
