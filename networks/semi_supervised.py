@@ -27,7 +27,7 @@ class MaskedReconstruction(nn.Module):
         masking: maps breast masks ``(B, 1, H, W)`` to hidden pixels ``(B, 1, H, W)`` in {0, 1}.
         pretrained: checkpoint of a :class:`SwinMIM`, whose decoder is the start; where it holds none, as public
             weights do, or is None, the decoder starts anew.
-        decoder, fill, decoder_widths, tokens: see :class:`SwinMIM`; those of the pretraining.
+        decoder, fill, decoder_widths, full_resolution, tokens: see :class:`SwinMIM`; those of the pretraining.
 
     Shape:
         - x: ``(B, 2, H, W)``, image in [0, 1] and breast mask.
@@ -47,10 +47,13 @@ class MaskedReconstruction(nn.Module):
         decoder: str = DecoderName.PUBLISHED,
         fill: str = MaskFill.ZERO,
         decoder_widths: Sequence[int] = (512, 256, 128, 64),
+        full_resolution: bool = False,
         tokens: str = Tokens.ALL,
     ) -> None:
         super().__init__()
-        network = SwinMIM(encoder, decoder, fill, decoder_widths=decoder_widths, tokens=tokens)
+        network = SwinMIM(
+            encoder, decoder, fill, decoder_widths=decoder_widths, full_resolution=full_resolution, tokens=tokens
+        )
         self.decoder = network.decoder
         self.mask_token = network.mask_token
         self.empty_token = network.empty_token
@@ -76,8 +79,8 @@ class MaskedReconstruction(nn.Module):
             self.load_state_dict(state)
         except RuntimeError as error:
             raise ValueError(
-                f"the decoder in {path} is another one; give decoder, decoder_widths, fill and tokens as in "
-                f"pretraining ({str(error).splitlines()[-1].strip()})"
+                f"the decoder in {path} is another one; give decoder, decoder_widths, full_resolution, fill and tokens "
+                f"as in pretraining ({str(error).splitlines()[-1].strip()})"
             ) from error
 
 

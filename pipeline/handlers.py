@@ -7,7 +7,7 @@ import json
 import logging
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -255,11 +255,16 @@ class ReconstructionPictures:
     Args:
         directory: receives ``reconstruction_epoch_001.png`` and so on.
         images: how many images are shown.
+        to_image: turns prediction and target into grey values, such as that of
+            :class:`mammo.networks.losses.MaskedReconstructionLoss`; None where predictions are.
     """
 
-    def __init__(self, directory: str | Path, *, images: int = 4) -> None:
+    def __init__(
+        self, directory: str | Path, *, images: int = 4, to_image: Callable[[Tensor, Tensor], Tensor] | None = None
+    ) -> None:
         self.directory = Path(directory)
         self.images = images
+        self.to_image = to_image
 
     def attach(self, engine: Workflow) -> None:
         """Register with the validation ``engine``, which must not decollate its output."""
@@ -269,7 +274,8 @@ class ReconstructionPictures:
         if idist.get_rank() != 0 or (engine.state.iteration - 1) % engine.state.epoch_length:
             return
         target = engine.state.output["label"][: self.images].float().cpu()  # (B, 3, H, W): image, mask, hidden
-        picture = engine.state.output["pred"][: self.images, 0].float().cpu().clamp(0, 1)
+        pred = engine.state.output["pred"][: self.images].float().cpu()
+        picture = (pred if self.to_image is None else self.to_image(pred, target))[:, 0].clamp(0, 1)
         image, hidden = target[:, 0], target[:, 2]
         rows = [torch.cat(list(row), dim=1) for row in (image, image * (1 - hidden), picture)]
         grid = (torch.cat(rows) * 255).round().to(torch.uint8).numpy()

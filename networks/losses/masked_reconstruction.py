@@ -4,6 +4,8 @@ import torch
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
 
+from .block_normalisation import block_statistics
+
 
 class LossRegion(StrEnum):
     """Pixels that count for :class:`MaskedReconstructionLoss`."""
@@ -33,6 +35,9 @@ class MaskedReconstructionLoss(nn.Module):
     Args:
         region: which pixels count, see :class:`LossRegion`.
         error: what a pixel adds, see :class:`ReconstructionError`.
+        normalised_block: side in pixels of blocks, each of which is brought to mean 0 and variance 1 before it is the
+            target, over the breast where the region is of the breast: texture counts as much in a faint block as in a
+            bright one (:func:`~mammo.networks.losses.block_normalisation.block_statistics`). None: pixels as they are.
 
     Attributes:
         empty_count: int64 scalar, images of the last batch whose region was empty.
@@ -48,8 +53,14 @@ class MaskedReconstructionLoss(nn.Module):
 
     empty_count: Tensor
 
-    def __init__(self, region: str = LossRegion.BREAST, error: str = ReconstructionError.L1) -> None:
+    def __init__(
+        self,
+        region: str = LossRegion.BREAST,
+        error: str = ReconstructionError.L1,
+        normalised_block: int | None = None,
+    ) -> None:
         super().__init__()
+        self.normalised_block = normalised_block
         self.region = look_up_option(region, LossRegion)
         self.error = look_up_option(error, ReconstructionError)
         self.register_buffer("empty_count", torch.zeros((), dtype=torch.int64), persistent=False)
@@ -68,8 +79,23 @@ class MaskedReconstructionLoss(nn.Module):
             LossRegion.HIDDEN: hidden,
             LossRegion.HIDDEN_BREAST: mask * hidden,
         }[self.region]
+        if self.normalised_block is not None:
+            mean, deviation = self._statistics(target)
+            image = (image - mean) / deviation
         gap = pred - image
         error = gap.abs() if self.error is ReconstructionError.L1 else gap.square()
         area = region.sum(dim=(1, 2, 3))  # (B,)
         self.empty_count = (area == 0).sum()
         return ((error * region).sum(dim=(1, 2, 3)) / (area + 1e-8)).mean()
+
+    def to_image(self, pred: Tensor, target: Tensor) -> Tensor:
+        """The prediction ``(B, 1, H, W)`` in grey values, with the true mean and deviation of each normalised block."""
+        if self.normalised_block is None:
+            return pred
+        mean, deviation = self._statistics(target)
+        return pred * deviation + mean
+
+    def _statistics(self, target: Tensor) -> tuple[Tensor, Tensor]:
+        image, mask, _ = target.split(1, dim=1)
+        weights = mask if self.region in (LossRegion.BREAST, LossRegion.HIDDEN_BREAST) else torch.ones_like(mask)
+        return block_statistics(image, weights, self.normalised_block or 1)

@@ -22,6 +22,8 @@ EVERYTHING = {
         "epoch_length": 5,
         "fill": "token",
         "decay_norms": False,
+        "full_resolution": True,
+        "normalised_block": 8,
     },
     "finetune": {"ema": 0.8, "layer_decay": 0.7, "save_steps": 1, "dropout": 0.3, "patience": 3, "gamma": 1e-3},
 }

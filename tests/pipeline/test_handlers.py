@@ -9,6 +9,8 @@ import PIL.Image
 import pytest
 import torch
 from ignite.engine import Engine, Events
+from mammo.networks.losses import MaskedReconstructionLoss
+from mammo.networks.losses.block_normalisation import block_statistics
 from mammo.pipeline.handlers import HistoryWriter, PredictionWriter, ReconstructionPictures, SeedEpoch
 from monai.data import DataLoader, Dataset
 from monai.transforms import Compose, Lambda, RandGaussianNoise
@@ -191,3 +193,15 @@ def test_a_picture_an_epoch_shows_image_masked_input_and_reconstruction(tmp_path
     grid = np.asarray(PIL.Image.open(tmp_path / "reconstruction_epoch_001.png")) / 255
     expected = [torch.cat(list(row[:, 0]), dim=1) for row in (image, image * (1 - hidden), torch.ones_like(image))]
     np.testing.assert_allclose(grid, torch.cat(expected), atol=0.5 / 255 + 1e-6)
+
+
+def test_a_picture_of_normalised_blocks_is_in_grey_values(tmp_path):
+    image, ones = torch.rand(2, 1, 8, 8), torch.ones(2, 1, 8, 8)
+    mean, deviation = block_statistics(image, ones, 4)
+    output = {"label": torch.cat([image, ones, 0 * ones], dim=1), "pred": (image - mean) / deviation}
+    engine = Engine(lambda engine, item: output)
+    loss = MaskedReconstructionLoss(normalised_block=4)
+    ReconstructionPictures(tmp_path, to_image=loss.to_image).attach(engine)
+    engine.run([0])
+    grid = np.asarray(PIL.Image.open(tmp_path / "reconstruction_epoch_001.png")) / 255
+    np.testing.assert_allclose(grid[16:], grid[:8], atol=1.01 / 255)
