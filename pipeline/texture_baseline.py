@@ -19,8 +19,8 @@ from sklearn.preprocessing import StandardScaler
 
 __all__ = ["texture_classifier", "texture_features"]
 
-HEIGHT_PX, WIDTH_PX = 192, 144
-CELL_PX = 24
+SIDE_PX = 192
+CELL_PX = 32
 COMPONENTS = 60
 
 
@@ -28,19 +28,19 @@ def texture_features(image: NDArray[Any], inside: NDArray[np.bool_] | None = Non
     """Texture of one image.
 
     Args:
-        image: ``(H, W)`` in [0, 1], chest wall to the left; any size, squashed to 192 x 144 pixels.
+        image: ``(H, W)`` in [0, 1], chest wall to the left; any size, squashed to 192 x 192 pixels.
         inside: ``(H, W)``, where binary patterns are counted; None for pixels above 0.08.
 
     Returns:
-        ``(1130,)``: 1,120 of gradients and 10 of binary patterns.
+        ``(910,)``: 900 of gradients and 10 of binary patterns.
     """
-    small = cv2.resize(np.asarray(image, np.float32), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(np.asarray(image, np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
     if inside is None:
         counted = small > 0.08
     else:
-        shrunk = cv2.resize(inside.astype(np.uint8), (WIDTH_PX, HEIGHT_PX), interpolation=cv2.INTER_NEAREST)
+        shrunk = cv2.resize(inside.astype(np.uint8), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
         counted = shrunk > 0
-    gradients = hog(small, orientations=8, pixels_per_cell=(CELL_PX, CELL_PX), cells_per_block=(2, 2))
+    gradients = hog(small, orientations=9, pixels_per_cell=(CELL_PX, CELL_PX), cells_per_block=(2, 2))
     patterns = local_binary_pattern((small * 255).astype(np.uint8), P=8, R=1, method="uniform")[counted]
     histogram = np.histogram(patterns, bins=10, range=(0, 10))[0] / max(1, patterns.size)
     return np.concatenate([gradients, histogram])
