@@ -150,6 +150,9 @@ def _add_twins(studies: Any) -> None:
     parser.add_argument(
         "--twin_pretraining", action="store_true", help="give the twin a pretraining without beta; else both share one"
     )
+    parser.add_argument(
+        "--breast_tokens", action="store_true", help="a third variant: tokens breast, without regularisers"
+    )
     _add_maps(parser)
     parser.set_defaults(verb=_twins)
 
@@ -179,7 +182,7 @@ def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
         name: float(recipe.setting.default("finetune", name)) if value is None else value
         for name, value in given.items()
     }
-    variants = twins(weights, own_pretraining=arguments.twin_pretraining)
+    variants = twins(weights, own_pretraining=arguments.twin_pretraining, breast_tokens=arguments.breast_tokens)
     start = _weights(arguments.pretrained)
     run_twins(Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map))
 

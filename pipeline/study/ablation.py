@@ -42,12 +42,13 @@ def grid(
     return [Variant(name, point, {}) for name, point in unique.items()]
 
 
-def twins(weights: Mapping[str, float], *, own_pretraining: bool = False) -> list[Variant]:
-    """The unregularised twin and the regularised model.
+def twins(weights: Mapping[str, float], *, own_pretraining: bool = False, breast_tokens: bool = False) -> list[Variant]:
+    """The unregularised twin, the regularised model and, on request, one that does not see what is not breast.
 
     Args:
         weights: ``beta``, ``gamma`` and ``contrast_weight`` of the regularised model's fine-tuning.
         own_pretraining: pretrain the twin without spectral penalty too; else both start from the same pretraining.
+        breast_tokens: add a variant of the twin with ``tokens: breast``.
 
     Raises:
         ValueError: if all weights are 0.
@@ -55,7 +56,13 @@ def twins(weights: Mapping[str, float], *, own_pretraining: bool = False) -> lis
     if not any(weights.values()):
         raise ValueError("the regularised model has only weights of 0; give --beta, --gamma or --contrast_weight")
     pretraining = {"beta": 0.0} if own_pretraining else {}
-    return [Variant("twin", UNREGULARISED, pretraining), Variant(f"regularised: {_name(weights)}", dict(weights), {})]
+    variants = [
+        Variant("twin", UNREGULARISED, pretraining),
+        Variant(f"regularised: {_name(weights)}", dict(weights), {}),
+    ]
+    if breast_tokens:
+        variants.append(Variant("breast tokens", UNREGULARISED | {"tokens": "breast"}, {}))
+    return variants
 
 
 def _name(point: Mapping[str, float]) -> str:

@@ -29,6 +29,9 @@ RESERVED = {
 }
 """Keys of the bundle that studies set, with the way to say so."""
 
+NETWORK = ("tokens", "pooling", "head_norm")
+"""Keys of fine-tuning that later stages must share; variants may differ in them."""
+
 
 class Recipe:
     """Make the stages of a study.
@@ -102,13 +105,19 @@ class Recipe:
     def evaluation(self, classifier: Stage) -> Stage:
         """Scores of a classifier on validation and test."""
         known = self.setting.keys("evaluate")
-        overrides = {"model_card": False} if "model_card" in known else {}  # of the study as a whole, not of each run
+        overrides: dict[str, Any] = self._network(classifier, "evaluate")
+        overrides |= {"model_card": False} if "model_card" in known else {}  # of the study as a whole, not of each run
         return self.setting.stage("evaluate", classifier.title, {"checkpoint": classifier}, seed=0, **overrides)
 
     def explanation(self, classifier: Stage, section: str, **overrides: Any) -> Stage:
         """Explanations of a classifier's decisions in one section, without figures."""
-        overrides = {"section": section, "figures": 0, "seed": 0} | overrides
+        overrides = self._network(classifier, "explain") | {"section": section, "figures": 0, "seed": 0} | overrides
         return self.setting.stage("explain", f"{classifier.title}, {section}", {"checkpoint": classifier}, **overrides)
+
+    def _network(self, classifier: Stage, stage: str) -> dict[str, Any]:
+        """What a later stage must know to build the network that was trained."""
+        known, trained = self.setting.keys(stage), classifier.configuration
+        return {key: trained[key] for key in NETWORK if key in known and key in trained}
 
     def _epochs(self, steps: int) -> dict[str, Any]:
         return {"max_epochs": steps // self.validate_every, "epoch_length": self.validate_every, "val_interval": 1}

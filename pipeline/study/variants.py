@@ -18,7 +18,7 @@ from .stage import Stage
 __all__ = ["SECTIONS", "UNREGULARISED", "Variant", "Variants"]
 
 SECTIONS = ("validation", "test")
-UNREGULARISED = {"beta": 0.0, "gamma": 0.0, "contrast_weight": 0.0}
+UNREGULARISED: dict[str, Any] = {"beta": 0.0, "gamma": 0.0, "contrast_weight": 0.0}
 MEASURE = "background_ratio"
 
 

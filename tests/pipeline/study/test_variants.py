@@ -69,6 +69,19 @@ def test_all_settings_start_from_the_same_pretraining_unless_the_twin_has_its_ow
         assert len({stage.inputs["pretrained"].digest for stage in study.stages.values()}) == pretrainings
 
 
+def test_a_model_of_breast_tokens_is_evaluated_and_explained_as_it_was_trained(recipe):
+    variants = twins({"beta": 1e-3, "gamma": 0.0, "contrast_weight": 0.0}, breast_tokens=True)
+    study = Variants(recipe, variants, seeds=[0])
+    tokens = {}
+    for (name, _), stage in study.stages.items():
+        later = [recipe.evaluation(stage), recipe.explanation(stage, "test")]
+        tokens[name] = [one.configuration["tokens"] for one in (stage, *later)]
+    assert tokens.pop("breast tokens") == ["breast"] * 3
+    assert list(tokens.values()) == [["all"] * 3] * 2
+    without = next(v for v in variants if v.name == "breast tokens")
+    assert not any(without.overrides[name] for name in ("beta", "gamma", "contrast_weight"))
+
+
 def test_differences_from_the_twin_are_those_of_the_runs(known, outcomes):
     twin, other = known.summary(outcomes)["variants"]
     for section in ("validation", "test"):
