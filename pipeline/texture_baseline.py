@@ -19,28 +19,36 @@ from sklearn.preprocessing import StandardScaler
 
 __all__ = ["texture_classifier", "texture_features"]
 
-SIDE_PX = 192
-CELL_PX = 32
 COMPONENTS = 60
 
 
-def texture_features(image: NDArray[Any], inside: NDArray[np.bool_] | None = None) -> NDArray[np.float64]:
+def texture_features(
+    image: NDArray[Any],
+    inside: NDArray[np.bool_] | None = None,
+    *,
+    size: tuple[int, int] = (192, 192),
+    cell: int = 32,
+    orientations: int = 9,
+) -> NDArray[np.float64]:
     """Texture of one image.
 
     Args:
-        image: ``(H, W)`` in [0, 1], chest wall to the left; any size, squashed to 192 x 192 pixels.
+        image: ``(H, W)`` in [0, 1], chest wall to the left; any size.
         inside: ``(H, W)``, where binary patterns are counted; None for pixels above 0.08.
+        size: rows and columns that the image is squashed to.
+        cell: side in pixels of a cell of the histograms; blocks are of 2 x 2 cells.
+        orientations: of the gradients.
 
     Returns:
-        ``(910,)``: 900 of gradients and 10 of binary patterns.
+        ``(D,)``: gradients, 900 by default, and 10 of binary patterns.
     """
-    small = cv2.resize(np.asarray(image, np.float32), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(np.asarray(image, np.float32), size[::-1], interpolation=cv2.INTER_AREA)
     if inside is None:
         counted = small > 0.08
     else:
-        shrunk = cv2.resize(inside.astype(np.uint8), (SIDE_PX, SIDE_PX), interpolation=cv2.INTER_NEAREST)
+        shrunk = cv2.resize(inside.astype(np.uint8), size[::-1], interpolation=cv2.INTER_NEAREST)
         counted = shrunk > 0
-    gradients = hog(small, orientations=9, pixels_per_cell=(CELL_PX, CELL_PX), cells_per_block=(2, 2))
+    gradients = hog(small, orientations=orientations, pixels_per_cell=(cell, cell), cells_per_block=(2, 2))
     patterns = local_binary_pattern((small * 255).astype(np.uint8), P=8, R=1, method="uniform")[counted]
     histogram = np.histogram(patterns, bins=10, range=(0, 10))[0] / max(1, patterns.size)
     return np.concatenate([gradients, histogram])

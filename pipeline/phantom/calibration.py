@@ -62,8 +62,9 @@ def background_features(view: View) -> Features:
 
 
 def whole_image_features(view: View) -> Features:
-    """Texture of the whole image, chest wall left: ``(d,)``."""
-    return texture_features(view.image if view.laterality == "LEFT" else view.image[:, ::-1])
+    """Texture of the whole image, chest wall left, in the cells that version 1.0 was calibrated with: ``(1130,)``."""
+    image = view.image if view.laterality == "LEFT" else view.image[:, ::-1]
+    return texture_features(image, size=(192, 144), cell=24, orientations=8)
 
 
 def cross_validated_auc(samples: Samples, *, strength: float = 1.0, folds: int = 5, seed: int = 0) -> Interval:
