@@ -19,7 +19,7 @@ from .classifier_measures import (
 from .decision_curve import decision_curve
 from .discrimination import confusion, missing_class
 from .operating_points import RULES, choose_operating_points
-from .predictions import LEVELS, aggregate, check_predictions, labelled, patient_keys
+from .predictions import LEVELS, aggregate, checked_sections, labelled, patient_keys
 from .subgroups import subgroups
 
 RESEARCH_USE = "For research use only. Not a medical device; not for diagnosis or treatment decisions."
@@ -56,11 +56,7 @@ def evaluate_predictions(
     Raises:
         ValueError: a table is malformed, or no test row has a known label.
     """
-    check_predictions(test, "test predictions")
-    known = labelled(test)
-    if known.empty:
-        raise ValueError("test predictions: no row has a known label (0 or 1), there is nothing to evaluate")
-    tuning = None if validation is None else labelled(check_predictions(validation, "validation predictions"))
+    known, tuning = checked_sections(test, validation)
     points = choose_operating_points(tuning) if points is None else points
     options = {"draws": draws, "seed": seed}
     labels, values, patients = known["label"].to_numpy(), known["probability"].to_numpy(), patient_keys(known)

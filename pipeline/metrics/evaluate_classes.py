@@ -20,7 +20,7 @@ from .class_measures import (
 from .classifier_measures import intervals
 from .evaluate import RESEARCH_USE, count_rows
 from .intervals import restricted
-from .predictions import LEVELS, aggregate, check_predictions, class_probabilities, labelled, patient_keys
+from .predictions import LEVELS, aggregate, checked_sections, class_probabilities, labelled, patient_keys
 from .subgroups import MIN_PATIENTS, mark_lowest, subgroup_values
 from .weighted import weighted_rate
 
@@ -61,11 +61,7 @@ def evaluate_classes(
     Raises:
         ValueError: a table is malformed, or no test row has a known label.
     """
-    check_predictions(test, "test predictions")
-    known = labelled(test)
-    if known.empty:
-        raise ValueError("test predictions: no row has a known label, there is nothing to evaluate")
-    tuning = None if validation is None else labelled(check_predictions(validation, "validation predictions"))
+    known, tuning = checked_sections(test, validation)
     labels, values = known["label"].to_numpy(), class_probabilities(known)
     said = list(names or map(str, range(values.shape[1])))
     if len(said) != values.shape[1]:

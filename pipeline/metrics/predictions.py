@@ -135,6 +135,18 @@ def labelled(frame: pd.DataFrame) -> pd.DataFrame:
     return known.astype({"label": int} | dict.fromkeys(names, float))
 
 
+def checked_sections(test: pd.DataFrame, validation: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The labelled rows of both tables, as an evaluation needs them.
+
+    Raises:
+        ValueError: a table is malformed, or no test row has a known label.
+    """
+    known = labelled(check_predictions(test, "test predictions"))
+    if known.empty:
+        raise ValueError("test predictions: no row has a known label, there is nothing to evaluate")
+    return known, None if validation is None else labelled(check_predictions(validation, "validation predictions"))
+
+
 def aggregate(frame: pd.DataFrame, level: Level | str = Level.PATIENT, how: str = "max") -> pd.DataFrame:
     """One row per image, breast or patient.
 
