@@ -49,7 +49,7 @@ def make_run(root: Path, noise: float = 1.0, patients: int = 40) -> Path:
     table.to_csv(test / "predictions.csv", index=False)
     writer = MetricsWriter(
         test / "metrics.json",
-        predictions=SimpleNamespace(path=test / "predictions.csv"),
+        predictions=SimpleNamespace(path=test / "predictions.csv", place=0),
         tasks=["pathology"],
         checkpoint=checkpoint,
         draws=20,
