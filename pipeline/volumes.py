@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +12,7 @@ from monai.engines import Workflow
 from monai.utils import StrEnum, look_up_option
 
 from .datasets.slices import volume_id
-from .handlers import PREDICTION_COLUMNS, PredictionWriter, write_table
+from .handlers import PredictionWriter, write_table
 
 __all__ = ["SlicePooling", "VolumeWriter", "pool_slices"]
 
@@ -61,26 +60,13 @@ class VolumeWriter:
 
     Args:
         path: the table of volumes; that of slices is put beside it.
-        tasks: see :class:`~mammo.pipeline.handlers.PredictionWriter`, as for the next three.
-        task: the one that is written.
-        records: the records of the slices.
-        columns: the fields of a record that are written.
         pooling: see :class:`SlicePooling`.
+        slices: further arguments of :class:`~mammo.pipeline.handlers.PredictionWriter`, whose records are the slices'.
     """
 
-    def __init__(
-        self,
-        path: str | Path,
-        *,
-        tasks: Mapping[str, int],
-        task: str | None = None,
-        records: Sequence[Mapping[str, Any]],
-        columns: Sequence[str] = PREDICTION_COLUMNS,
-        pooling: str = SlicePooling.MAX,
-    ) -> None:
+    def __init__(self, path: str | Path, *, pooling: str = SlicePooling.MAX, **slices: Any) -> None:
         self.path = Path(path)
-        known: dict[str, Any] = {"tasks": tasks, "task": task, "records": records, "columns": columns}
-        self.slices = PredictionWriter(self.path.with_name("slices.csv"), **known)
+        self.slices = PredictionWriter(self.path.with_name("slices.csv"), **slices)
         self.place = self.slices.place
         self.pooling = look_up_option(pooling, SlicePooling)
 
