@@ -80,7 +80,7 @@ def _add_label_efficiency(studies: Any) -> None:
     parser.add_argument("--learning_rates", type=float, nargs="+", help="grid for every arm; chosen on validation")
     parser.add_argument("--selection_seeds", type=int, default=1, help="how many seeds choose the learning rate")
     parser.add_argument("--scratch_factor", type=int, default=3, help="steps of the long run from scratch; 1: none")
-    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    _add_arms(parser)
     parser.add_argument("--reconstruction_weight", type=float, help="one more arm: semi-supervised, with this weight")
     parser.set_defaults(verb=_label_efficiency)
 
@@ -94,6 +94,7 @@ def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any
         scratch_factor=arguments.scratch_factor,
         imagenet=arguments.imagenet,
         reconstruction_weight=arguments.reconstruction_weight,
+        sparse_pretraining=arguments.sparse_pretraining,
     )
     study = LabelEfficiency(
         recipe,
@@ -113,8 +114,15 @@ def _add_cross_validation(studies: Any) -> None:
     parser.add_argument("--validation_fraction", type=float, default=0.2, help="of the patients that are not tested")
     parser.add_argument("--learning_rates", type=float, nargs="+", help="grid; chosen in each fold on validation")
     parser.add_argument("--scratch_factor", type=int, default=1, help="steps of a long run from scratch; 1: none")
-    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    _add_arms(parser)
     parser.set_defaults(verb=_cross_validation)
+
+
+def _add_arms(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    parser.add_argument(
+        "--sparse_pretraining", action="store_true", help="one more arm: its pretraining has tokens breast"
+    )
 
 
 def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
@@ -127,7 +135,12 @@ def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any
         seed=arguments.fold_seed,
     )
     recipes = [_recipe(arguments, setting) for setting in settings]
-    arms = arms_of(recipes[0], scratch_factor=arguments.scratch_factor, imagenet=arguments.imagenet)
+    arms = arms_of(
+        recipes[0],
+        scratch_factor=arguments.scratch_factor,
+        imagenet=arguments.imagenet,
+        sparse_pretraining=arguments.sparse_pretraining,
+    )
     CrossValidation(recipes, arms, seeds=arguments.seeds, learning_rates=arguments.learning_rates).run()
 
 

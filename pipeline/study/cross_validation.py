@@ -96,10 +96,9 @@ class CrossValidation:
     def classifier(self, arm: str, fold: int, seed: int, rate: float) -> Stage:
         """The fine-tuning of one arm, fold, seed and learning rate."""
         own, recipe = self.arms[arm], self.recipes[fold]
-        start = recipe.pretraining(seed) if own.pretrained else own.weights
         title = f"fold {fold + 1}, {arm.replace('_', ' ')}, learning rate {rate:g}"
         return recipe.finetuning(
-            title, seed, start=start, steps=own.steps, **{"learning_rate": rate} | dict(own.overrides)
+            title, seed, start=own.start(recipe, seed), steps=own.steps, **{"learning_rate": rate} | dict(own.overrides)
         )
 
     def evaluation(self, arm: str, fold: int, seed: int, rate: float) -> Stage:
@@ -141,10 +140,7 @@ class CrossValidation:
 
     def _summary(self, tables: Mapping[str, Sequence[pd.DataFrame]], outcomes: Outcomes) -> dict[str, Any]:
         first = next(iter(self.arms))
-        steps = {
-            name: arm.steps + (self.recipes[0].pretrain_steps if arm.pretrained else 0)
-            for name, arm in self.arms.items()
-        }
+        steps = {name: arm.all_steps(self.recipes[0]) for name, arm in self.arms.items()}
         others = [name for name in tables if name != first]
         return {
             "folds": len(self.recipes),

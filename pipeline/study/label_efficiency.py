@@ -34,16 +34,25 @@ class Arm:
     Attributes:
         name: of the arm.
         steps: optimiser steps of its fine-tuning.
-        pretrained: whether it starts from the study's own pretraining, which costs steps too.
+        pretraining: overrides of the study's own pretraining, from which it starts, and which costs steps too; None
+            for none.
         weights: a file of weights it starts from.
         overrides: of its fine-tuning.
     """
 
     name: str
     steps: int
-    pretrained: bool = False
+    pretraining: Mapping[str, Any] | None = None
     weights: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
+
+    def start(self, recipe: Recipe, seed: int) -> Stage | str | None:
+        """What its fine-tuning starts from: a pretraining, a file of weights, or None for random weights."""
+        return self.weights if self.pretraining is None else recipe.pretraining(seed, **self.pretraining)
+
+    def all_steps(self, recipe: Recipe) -> int:
+        """Its optimiser steps, pretraining included."""
+        return self.steps + (0 if self.pretraining is None else recipe.pretrain_steps)
 
 
 def arms_of(
@@ -52,6 +61,7 @@ def arms_of(
     scratch_factor: int = 3,
     imagenet: str | None = None,
     reconstruction_weight: float | None = None,
+    sparse_pretraining: bool = False,
 ) -> list[Arm]:
     """The arms: equal optimiser steps in all, pretraining included, but for ``from_scratch_long``.
 
@@ -62,14 +72,20 @@ def arms_of(
         scratch_factor: how many times the steps the long run from scratch gets; 1 leaves it out.
         imagenet: file of public weights as `mammo convert` writes them; None leaves that arm out.
         reconstruction_weight: of the semi-supervised arm; None leaves it out.
+        sparse_pretraining: an arm whose pretraining computes tokens of the visible breast alone (``tokens: breast``),
+            fine-tuned as the first one.
 
     Raises:
-        ValueError: if the file does not exist.
+        ValueError: if the file does not exist, or there is no dense pretraining beside the sparse one.
     """
     total = recipe.pretrain_steps + recipe.finetune_steps
     arms = [Arm("from_scratch", total)]
     if recipe.pretrain_steps:
-        arms.insert(0, Arm("pretrained", recipe.finetune_steps, pretrained=True))
+        arms.insert(0, Arm("pretrained", recipe.finetune_steps, pretraining={}))
+    if sparse_pretraining:
+        if not recipe.pretrain_steps or recipe.setting.default("pretrain", "tokens") == "breast":
+            raise ValueError("--sparse_pretraining stands beside a dense one: --pretrain_steps above 0, --tokens all")
+        arms.insert(1, Arm("pretrained_sparse", recipe.finetune_steps, pretraining={"tokens": "breast"}))
     if scratch_factor > 1:
         arms.append(Arm("from_scratch_long", scratch_factor * total))
     if imagenet is not None:
@@ -78,7 +94,7 @@ def arms_of(
         arms.append(Arm("imagenet", total, weights=str(Path(imagenet).absolute())))
     if reconstruction_weight is not None:
         more = {"reconstruction_weight": reconstruction_weight}
-        arms.append(Arm("semi_supervised", recipe.finetune_steps, pretrained=True, overrides=more))
+        arms.append(Arm("semi_supervised", recipe.finetune_steps, pretraining={}, overrides=more))
     return arms
 
 
@@ -128,7 +144,6 @@ class LabelEfficiency:
             raise ValueError(f"--selection_seeds {selection_seeds}: there are {len(self.seeds)} seeds")
         if min(self.fractions) <= 0 or max(self.fractions) > 100:
             raise ValueError(f"--fractions are percentages above 0 and up to 100, got {self.fractions}")
-        self.pretrainings = {seed: recipe.pretraining(seed) for seed in self.seeds}
         self.training = recipe.setting.labelled("training")
         self.labels = {(share, seed): self._labels(share, seed) for share in self.fractions for seed in self.seeds}
 
@@ -156,10 +171,9 @@ class LabelEfficiency:
     def classifier(self, arm: str, share: float, seed: int, rate: float) -> Stage:
         """The fine-tuning of one cell, seed and learning rate."""
         own = next(one for one in self.arms if one.name == arm)
-        start = self.pretrainings[seed] if own.pretrained else own.weights
         title = f"{arm.replace('_', ' ')}, {share:g} %, learning rate {rate:g}"
         more = {"label_percentage": share, "learning_rate": rate} | dict(own.overrides)
-        return self.recipe.finetuning(title, seed, start=start, steps=own.steps, **more)
+        return self.recipe.finetuning(title, seed, start=own.start(self.recipe, seed), steps=own.steps, **more)
 
     def evaluation(self, arm: str, share: float, seed: int, rate: float) -> Stage:
         """The evaluation of :meth:`classifier`."""
@@ -211,7 +225,7 @@ class LabelEfficiency:
             "chosen": chosen,
         }
         row |= {"labelled_patients": patients, "labelled_images": images}
-        spent = self.recipe.pretrain_steps if arm.pretrained else 0
+        spent = arm.all_steps(self.recipe) - arm.steps
         row |= {
             "pretrain_steps": spent,
             "finetune_steps": arm.steps,
@@ -254,7 +268,7 @@ class LabelEfficiency:
                 "seeds": self.selection,
                 "rule": "highest mean validation AUC over these seeds, for each arm and fraction; epochs likewise",
             },
-            "steps": {arm.name: arm.steps + (self.recipe.pretrain_steps if arm.pretrained else 0) for arm in self.arms},
+            "steps": {arm.name: arm.all_steps(self.recipe) for arm in self.arms},
             "cells": [self._cell(*cell, chosen.get(cell), found, rows) for cell, found in tables.items()],
             "differences": [
                 {"fraction": share, "first": first, "second": arm.name} | compare_seeds(a, b)

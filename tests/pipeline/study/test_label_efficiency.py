@@ -26,19 +26,19 @@ def finished(small_setting, tmp_path_factory):
 
 def make(setting, seeds=(0,), **options):
     recipe = Recipe(setting, pretrain_steps=2, finetune_steps=2, validate_every=2)
-    arms = arms_of(recipe, scratch_factor=1, reconstruction_weight=0.1)
+    arms = arms_of(recipe, scratch_factor=1, reconstruction_weight=0.1, sparse_pretraining=True)
     return LabelEfficiency(recipe, arms, fractions=FRACTIONS, seeds=list(seeds), **options)
 
 
 def test_one_pretraining_serves_every_share_and_both_arms(finished):
     stages = Counter(folder.name.partition("-")[0] for folder in (finished / "runs").iterdir() if folder.is_dir())
-    assert stages == {"pretrain": 1, "finetune": 6, "evaluate": 6}
+    assert stages == {"pretrain": 2, "finetune": 8, "evaluate": 8}
 
 
 def test_the_table_holds_what_the_runs_left(finished):
     table = pd.read_csv(finished / "study.csv")
     assert set(zip(table["arm"], table["fraction"], strict=True)) == {
-        (arm, share) for arm in ("pretrained", "from_scratch", "semi_supervised") for share in FRACTIONS
+        (arm, share) for arm in ("pretrained", "pretrained_sparse", "from_scratch", "semi_supervised") for share in FRACTIONS
     }
     for _, row in table.iterrows():
         scores = pd.read_csv(finished / "runs" / row["evaluation"] / "predictions.csv")
@@ -70,7 +70,7 @@ def test_a_second_start_runs_nothing_and_tells_the_same(finished, small_setting,
     before = {name: (finished / name).read_bytes() for name in ("study.csv", "curve.png")}
     with caplog.at_level("INFO"):
         make(small_setting(finished)).run()
-    assert "13 stages, 13 of them finished before" in caplog.text
+    assert "18 stages, 18 of them finished before" in caplog.text
     assert {name: (finished / name).read_bytes() for name in before} == before
 
 
@@ -78,8 +78,8 @@ def test_a_second_start_runs_nothing_and_tells_the_same(finished, small_setting,
 def test_arms_get_equal_steps_in_all_but_the_long_one(recipe, tmp_path, factor):
     weights = tmp_path / "imagenet.safetensors"
     weights.touch()
-    arms = arms_of(recipe, scratch_factor=factor, imagenet=str(weights), reconstruction_weight=0.1)
-    total = {arm.name: arm.steps + (recipe.pretrain_steps if arm.pretrained else 0) for arm in arms}
+    arms = arms_of(recipe, scratch_factor=factor, imagenet=str(weights), reconstruction_weight=0.1, sparse_pretraining=True)
+    total = {arm.name: arm.all_steps(recipe) for arm in arms}
     assert total.pop("from_scratch_long", 6 * factor) == 6 * factor
     assert set(total.values()) == {6}
 
@@ -121,6 +121,8 @@ def test_a_rate_with_a_failed_run_is_not_chosen(recipe, outcomes, finish, tmp_pa
         (["--selection_seeds", "9"], "there are 5 seeds"),
         (["--finetune_steps", "41"], "no multiple of --validate_every 40"),
         (["--imagenet", "nowhere.pt"], "no such file"),
+        (["--sparse_pretraining", "--pretrain_steps", "0"], "stands beside a dense one"),
+        (["--sparse_pretraining", "--tokens", "breast"], "stands beside a dense one"),
         (["--seed", "3"], "give --seeds"),
         (["--batch_sise", "3"], "did you mean batch_size"),
     ],
