@@ -37,9 +37,9 @@ def test_one_pretraining_serves_every_share_and_both_arms(finished):
 
 def test_the_table_holds_what_the_runs_left(finished):
     table = pd.read_csv(finished / "study.csv")
-    assert set(zip(table["arm"], table["fraction"], strict=True)) == {
-        (arm, share) for arm in ("pretrained", "pretrained_sparse", "from_scratch", "semi_supervised") for share in FRACTIONS
-    }
+    arms = ("pretrained", "pretrained_sparse", "from_scratch", "semi_supervised")
+    cells = set(zip(table["arm"], table["fraction"], strict=True))
+    assert cells == {(arm, share) for arm in arms for share in FRACTIONS}
     for _, row in table.iterrows():
         scores = pd.read_csv(finished / "runs" / row["evaluation"] / "predictions.csv")
         test = scores[scores["split"] == "test"]
@@ -78,7 +78,8 @@ def test_a_second_start_runs_nothing_and_tells_the_same(finished, small_setting,
 def test_arms_get_equal_steps_in_all_but_the_long_one(recipe, tmp_path, factor):
     weights = tmp_path / "imagenet.safetensors"
     weights.touch()
-    arms = arms_of(recipe, scratch_factor=factor, imagenet=str(weights), reconstruction_weight=0.1, sparse_pretraining=True)
+    more = {"imagenet": str(weights), "reconstruction_weight": 0.1, "sparse_pretraining": True}
+    arms = arms_of(recipe, scratch_factor=factor, **more)
     total = {arm.name: arm.all_steps(recipe) for arm in arms}
     assert total.pop("from_scratch_long", 6 * factor) == 6 * factor
     assert set(total.values()) == {6}
