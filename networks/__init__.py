@@ -10,7 +10,7 @@ from .attention_maps import (
     stitch_windows,
 )
 from .checkpoints import encoder_state, load_encoder, load_network, read_state
-from .classifier import MammogramClassifier, Pooling, split_tasks
+from .classifier import MammogramClassifier, Pooling, label_probabilities, split_tasks, task_place
 from .decoders import PublishedDecoder, UnetrDecoder
 from .detector import LesionDetector, SwinPyramid
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
@@ -40,6 +40,7 @@ __all__ = [
     "UnetrDecoder",
     "WindowGrid",
     "encoder_state",
+    "label_probabilities",
     "load_encoder",
     "load_network",
     "parameter_groups",
@@ -49,4 +50,5 @@ __all__ = [
     "stitch_attention_received",
     "stitch_gradient_attention",
     "stitch_windows",
+    "task_place",
 ]

@@ -149,6 +149,31 @@ def _pool(features: Tensor, weight: Tensor, stride: int) -> Tensor:
     return (features * weight).sum(dim=(-2, -1)) / (weight.sum(dim=(-2, -1)) + 1e-8)
 
 
+def task_place(tasks: Mapping[str, int], task: str | None = None) -> tuple[int, slice]:
+    """Where a task stands among the labels, and its classes among the logits; None is the first one.
+
+    Raises:
+        ValueError: there is no such task.
+    """
+    if task is not None and task not in tasks:
+        raise ValueError(f"task {task!r} is none of the network's: {', '.join(tasks)}")
+    place = 0 if task is None else list(tasks).index(task)
+    first = sum(list(tasks.values())[:place])
+    return place, slice(first, first + list(tasks.values())[place])
+
+
+def label_probabilities(logits: Tensor, tasks: Mapping[str, int]) -> Tensor:
+    """Probabilities ``(..., T)`` that each of T labels is there, from the logits ``(..., 2 T)`` of as many tasks.
+
+    Raises:
+        ValueError: a task has other than two classes, which a label that is there or not cannot have.
+    """
+    other = [name for name, classes in tasks.items() if classes != 2]
+    if other:
+        raise ValueError(f"task {other[0]!r} has {tasks[other[0]]} classes; many labels at once need two classes each")
+    return logits.unflatten(-1, (len(tasks), 2)).softmax(dim=-1)[..., 1]
+
+
 def split_tasks(logits: Tensor, tasks: Mapping[str, int]) -> dict[str, Tensor]:
     """Cut concatenated logits ``(B, K)`` into ``(B, classes)`` of each task.
 

@@ -10,6 +10,7 @@ import torch
 from monai.inferers import SimpleInferer
 from torch import Tensor
 
+from ..networks import label_probabilities, task_place
 from .random_streams import stream_seed
 
 
@@ -115,18 +116,33 @@ class TaskScores:
     """
 
     def __init__(self, tasks: Mapping[str, int], task: str | None = None, *, one_hot: bool = True) -> None:
-        names = list(tasks)
-        self.index = names.index(task) if task else 0
-        self.start = sum(tasks[name] for name in names[: self.index])
-        self.classes = tasks[names[self.index]]
+        self.index, self.logits = task_place(tasks, task)
+        self.classes = self.logits.stop - self.logits.start
         self.one_hot = one_hot
 
     def __call__(self, output: list[dict[str, Any]]) -> tuple[Any, Any]:
         known = [item for item in output if int(item["label"][self.index]) >= 0]
-        scores = [item["pred"][self.start : self.start + self.classes].softmax(dim=0) for item in known]
+        scores = [item["pred"][self.logits].softmax(dim=0) for item in known]
         labels = [item["label"][self.index] for item in known]
         if not self.one_hot:
             if not known:
                 return torch.zeros(0, self.classes), torch.zeros(0, dtype=torch.int64)
             return torch.stack(scores), torch.stack(labels)
         return scores, [torch.eye(self.classes, device=label.device)[label] for label in labels]
+
+
+class LabelScores:
+    """Pick all labels of an image from an engine's decollated output: an ``output_transform`` for many labels at once.
+
+    Images of which a label is not known are left out. Returned are lists of probabilities ``(T,)`` and labels ``(T,)``.
+
+    Args:
+        tasks: names of the labels, with two classes each.
+    """
+
+    def __init__(self, tasks: Mapping[str, int]) -> None:
+        self.tasks = dict(tasks)
+
+    def __call__(self, output: list[dict[str, Any]]) -> tuple[list[Tensor], list[Tensor]]:
+        known = [item for item in output if int(item["label"].min()) >= 0]
+        return [label_probabilities(item["pred"], self.tasks) for item in known], [item["label"] for item in known]

@@ -22,6 +22,7 @@ from monai.transforms import Randomizable
 from monai.utils import set_determinism
 from torch import Tensor, nn
 
+from ..networks import label_probabilities, task_place
 from .files import write_atomically
 from .gather import gathered
 from .random_streams import stream_seed
@@ -227,11 +228,7 @@ class PredictionWriter(ImageTable):
         columns: Sequence[str] = PREDICTION_COLUMNS,
     ) -> None:
         super().__init__(path, records=records, columns=columns)
-        if task is not None and task not in tasks:
-            raise ValueError(f"task {task!r} is none of the network's: {', '.join(tasks)}")
-        self.place = 0 if task is None else list(tasks).index(task)
-        first = sum(list(tasks.values())[: self.place])
-        self.logits = slice(first, first + list(tasks.values())[self.place])
+        self.place, self.logits = task_place(tasks, task)
 
     def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
         """Label of the task and its probabilities."""
@@ -240,6 +237,33 @@ class PredictionWriter(ImageTable):
         if len(scores) == 2:
             return label | {"probability": float(scores[1])}
         return label | {f"probability_{k}": float(score) for k, score in enumerate(scores)}
+
+
+class LabelWriter(ImageTable):
+    """Write ``predictions.csv`` of many labels: ``label_NAME`` and ``probability_NAME`` of each, one row an image.
+
+    Args:
+        path: the file to write.
+        tasks: names of the labels, with two classes each.
+        records, columns: see :class:`ImageTable`.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        *,
+        tasks: Mapping[str, int],
+        records: Sequence[Mapping[str, Any]],
+        columns: Sequence[str] = PREDICTION_COLUMNS,
+    ) -> None:
+        super().__init__(path, records=records, columns=columns)
+        self.tasks = dict(tasks)
+
+    def scores(self, item: Mapping[str, Any], output: Mapping[str, Any]) -> dict[str, Any]:
+        """Whether each label is there (-1: not known), and its probability."""
+        labels = {f"label_{name}": int(label) for name, label in zip(self.tasks, item["label"], strict=True)}
+        scores = label_probabilities(output["pred"], self.tasks).tolist()
+        return labels | {f"probability_{name}": score for name, score in zip(self.tasks, scores, strict=True)}
 
 
 def write_table(table: pd.DataFrame, path: Path) -> None:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any, cast
 
 from .follow_up import RISK_TASKS, cancer_within
-from .lesion_classes import LESION_CLASSES, lesion_class
+from .lesion_classes import LESION_CLASSES, MASS_MARGINS, has_margin, lesion_class
 from .schema import RECORD_FIELDS, Record
 
 __all__ = ["PRESETS", "Task", "encode_labels", "require_two_classes", "resolve_tasks", "task_sizes"]
@@ -23,6 +23,7 @@ BENIGN = ("BENIGN", "BENIGN_WITHOUT_CALLBACK")
 DERIVED: dict[str, Callable[[Mapping[str, Any]], str | int | None]] = {
     "lesion": lesion_class,
     **{name: partial(cancer_within, years=years) for years, name in enumerate(RISK_TASKS, start=1)},
+    **{f"margin_{name.lower()}": partial(has_margin, margin=name) for name in MASS_MARGINS},
 }
 """Fields that follow from others."""
 
@@ -77,20 +78,24 @@ PRESETS = {
         Task("lesion_or_background", "lesion", tuple((name,) for name in ("BACKGROUND", *LESION_CLASSES))),
         Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
         *(Task(name, name, ((0,), (1,))) for name in RISK_TASKS),
+        *(Task(name, name, ((0,), (1,))) for name in DERIVED if name.startswith("margin_")),
     )
 }
 """Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it.
 ``"suspicious"`` is the convention for datasets without pathology (INbreast, VinDr-Mammo)."""
+
+GROUPS = {"margins": tuple(name for name in PRESETS if name.startswith("margin_"))}
+"""Names that stand for several tasks: those of many labels, each of which a picture has or has not."""
 
 
 def resolve_tasks(tasks: Tasks) -> list[Task]:
     """Turn what a configuration says into tasks.
 
     Args:
-        tasks: names of :data:`PRESETS`; or a mapping of names to classes, each class a value of the field or
-            a list of values, such as ``{"pathology": [["NORMAL"], ["BENIGN", "MALIGNANT"]]}``. The field has
-            the name of the task, or is given: ``{"cancer": {"field": "pathology", "classes": [...]}}``. The
-            word ``"benign"`` alone stands for both benign pathologies; case does not matter.
+        tasks: names of :data:`PRESETS` or of :data:`GROUPS`; or a mapping of names to classes, each class a value
+            of the field or a list of values, such as ``{"pathology": [["NORMAL"], ["BENIGN", "MALIGNANT"]]}``. The
+            field has the name of the task, or is given: ``{"cancer": {"field": "pathology", "classes": [...]}}``.
+            The word ``"benign"`` alone stands for both benign pathologies; case does not matter.
 
     Raises:
         ValueError: for an unknown name or field, fewer than two classes, or a value in two classes.
@@ -99,10 +104,11 @@ def resolve_tasks(tasks: Tasks) -> list[Task]:
         raise ValueError(f"tasks must be a list of names or a mapping of classes, got {tasks!r}")
     if isinstance(tasks, Mapping):
         return [_custom_task(name, given) for name, given in tasks.items()]
-    unknown = [name for name in tasks if name not in PRESETS]
+    names = [one for name in tasks for one in GROUPS.get(name, (name,))]
+    unknown = [name for name in names if name not in PRESETS]
     if unknown:
-        raise ValueError(f"unknown task {unknown[0]!r}; give its classes, or one of {', '.join(PRESETS)}")
-    return [PRESETS[name] for name in tasks]
+        raise ValueError(f"unknown task {unknown[0]!r}; give its classes, or one of {', '.join((*PRESETS, *GROUPS))}")
+    return [PRESETS[name] for name in names]
 
 
 def _custom_task(name: str, given: Classes | Mapping[str, Any]) -> Task:
