@@ -12,6 +12,7 @@ from .laterality import ChestWallLeft, ChestWallLeftd
 from .pectoral import PectoralMuscle, PectoralQuality, pectoral_muscle
 from .prepare import PrepareMammogramd
 from .resize import ResizeMammogram, ResizeMammogramd, ResizeMode
+from .resized_crop import RandResizedCropd
 from .segmentation import MaskQuality
 from .view import Laterality, View, ViewModifier
 
@@ -37,6 +38,7 @@ __all__ = [
     "PectoralQuality",
     "PrepareLesiond",
     "PrepareMammogramd",
+    "RandResizedCropd",
     "ReadFailure",
     "RecordGeometryd",
     "ResizeMammogram",
