@@ -13,20 +13,24 @@ from .checkpoints import encoder_state, load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, label_probabilities, split_tasks, task_place
 from .decoders import PublishedDecoder, UnetrDecoder
 from .detector import LesionDetector, SwinPyramid
+from .masked_autoencoder import AutoencoderOutput, MaskedAutoencoder, patchify, unpatchify
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
 from .parameter_groups import parameter_groups
 from .risk import AdditiveHazard, RiskClassifier
 from .semi_supervised import MaskedReconstruction
 from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
+from .vit import ViTEncoder, ViTSize, attention_rollout, record_vit_attention
 
 __all__ = [
     "AdditiveHazard",
     "AttentionLayers",
     "AttentionRecord",
+    "AutoencoderOutput",
     "DecoderName",
     "LesionDetector",
     "MammogramClassifier",
     "MaskFill",
+    "MaskedAutoencoder",
     "MaskedReconstruction",
     "Pooling",
     "PublishedDecoder",
@@ -38,17 +42,23 @@ __all__ = [
     "SwinPyramid",
     "SwinSize",
     "UnetrDecoder",
+    "ViTEncoder",
+    "ViTSize",
     "WindowGrid",
+    "attention_rollout",
     "encoder_state",
     "label_probabilities",
     "load_encoder",
     "load_network",
     "parameter_groups",
+    "patchify",
     "read_state",
     "record_attention",
+    "record_vit_attention",
     "split_tasks",
     "stitch_attention_received",
     "stitch_gradient_attention",
     "stitch_windows",
     "task_place",
+    "unpatchify",
 ]

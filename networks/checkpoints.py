@@ -30,7 +30,10 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
             is named with both shapes). The encoder is then unchanged.
     """
     if path is not None:
-        _fill(encoder, encoder_state(Path(path)), Path(path))
+        state = encoder_state(Path(path))
+        if isinstance(getattr(encoder, "norm", None), nn.Identity):  # of a ViT whose pooled features are normalised
+            state = {name: tensor for name, tensor in state.items() if not name.startswith("norm.")}
+        _fill(encoder, state, Path(path))
     return encoder
 
 

@@ -25,6 +25,7 @@ class HeadNorm(StrEnum):
 
     NONE = "none"
     BATCH = "batch"
+    LAYER = "layer"
 
 
 class PooledNorm(nn.BatchNorm1d):
@@ -56,11 +57,13 @@ class MammogramClassifier(nn.Module):
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
         dropout: rate before the head.
-        head_norm: ``none``, as published, or ``batch``: batch norm without weights before the head, as in MAE's linear
-            probing (He et al. 2022, arXiv:2111.06377). Pooled features of a pretrained encoder hardly differ between
-            images, and fine-tuning may not get going without it.
+        head_norm: ``none``, as the Swin papers; ``batch``: batch norm without weights before the head, as in MAE's
+            linear probing (He et al. 2022, arXiv:2111.06377): pooled features of a pretrained encoder hardly differ
+            between images, and fine-tuning may not get going without it; ``layer``: layer norm, as in MAE's
+            fine-tuning, for a :class:`ViTEncoder` without ``final_norm``.
         tokens: ``all``, as published, or ``breast``: tokens without a pixel of the breast are not computed, so that
             nothing outside can matter (:class:`SwinEncoder`; a ``conv`` stem looks a few pixels beyond).
+        freeze: the encoder is not trained, and stays as in evaluation: linear probing.
         reconstruction: adds its own entries to ``details`` in training, see :class:`MaskedReconstruction`.
 
     Shape:
@@ -82,6 +85,7 @@ class MammogramClassifier(nn.Module):
         dropout: float = 0.0,
         tokens: str = Tokens.ALL,
         head_norm: str = HeadNorm.NONE,
+        freeze: bool = False,
         reconstruction: nn.Module | None = None,
     ) -> None:
         super().__init__()
@@ -91,13 +95,21 @@ class MammogramClassifier(nn.Module):
         self.encoder = encoder
         self.pooling = look_up_option(pooling, Pooling)
         self.tokens = look_up_option(tokens, Tokens)
-        batch = look_up_option(head_norm, HeadNorm) is HeadNorm.BATCH
-        self.head_norm = PooledNorm(encoder.out_channels) if batch else nn.Identity()
+        self.head_norm = _head_norm(look_up_option(head_norm, HeadNorm), encoder.out_channels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.out_channels, sum(self.tasks.values()))
         nn.init.trunc_normal_(self.head.weight, std=0.02)
         nn.init.zeros_(self.head.bias)
         self.reconstruction = reconstruction
+        self.freeze = freeze
+        if freeze:
+            encoder.requires_grad_(False)
+
+    def train(self, mode: bool = True) -> "MammogramClassifier":
+        super().train(mode)
+        if self.freeze:
+            self.encoder.eval()
+        return self
 
     @overload
     def forward(self, x: Tensor, details: Literal[False] = False, attention: bool = True) -> Tensor: ...
@@ -138,6 +150,12 @@ class MammogramClassifier(nn.Module):
         background = _pool(features, 1 - mask, self.encoder.stride)
         pooled = breast if self.pooling is Pooling.MASK else features.mean(dim=(-2, -1))
         return {"logits": self.head(self.dropout(self.head_norm(pooled))), "breast": breast, "background": background}
+
+
+def _head_norm(kind: HeadNorm, channels: int) -> nn.Module:
+    if kind is HeadNorm.LAYER:
+        return nn.LayerNorm(channels, eps=1e-6)
+    return PooledNorm(channels) if kind is HeadNorm.BATCH else nn.Identity()
 
 
 def _pool(features: Tensor, weight: Tensor, stride: int) -> Tensor:

@@ -8,10 +8,11 @@ from typing import Any
 from torch import nn
 
 from .swin import SwinEncoder
+from .vit import ViTEncoder
 
 __all__ = ["parameter_groups"]
 
-NOT_DECAYED = ("relative_position_bias_table", "mask_token", "empty_token")
+NOT_DECAYED = ("relative_position_bias_table", "mask_token", "empty_token", "class_token", "positions.weight")
 """Beside biases and everything of one dimension, the weights of norms among it."""
 
 
@@ -26,24 +27,27 @@ def parameter_groups(
     """Parameter groups for an optimiser of PyTorch's, by depth and by weight decay.
 
     A layer's learning rate is ``learning_rate * layer_decay ** (last - layer)``: the rule of BEiT (arXiv:2106.08254),
-    MAE and, for Swin, SimMIM (arXiv:2111.09886). Layer 0 is the patch embedding, each block is one layer, patch merging
-    belongs to the last block of its stage, and the last layer is all the rest: the final norm, heads, decoders.
+    MAE (arXiv:2111.06377) and, for Swin, SimMIM (arXiv:2111.09886). Layer 0 is the patch embedding, with a ViT's class
+    token and learned positions, each block is one layer, patch merging belongs to the last block of its stage, and the
+    last layer is all the rest: the final norm, heads, decoders.
     (``monai.optimizers.generate_param_groups`` sets learning rates alone, and names no group.)
 
     Args:
-        network: with one :class:`SwinEncoder` in it, or itself one, where ``layer_decay`` is not 1.
+        network: with one :class:`SwinEncoder` or :class:`ViTEncoder` in it, or itself one, where ``layer_decay`` is not
+            1.
         learning_rate: of the last layer.
         weight_decay: of the weights that are decayed.
-        layer_decay: above 0 and at most 1; 1 gives all layers the same rate. Published: 0.8 to 0.9 for Swin-B.
-        decay_norms: False takes weight decay from biases, norms, position-bias tables and mask tokens, as the
-            papers above do; True decays everything, as the scripts of the two Swin papers on mammograms do.
+        layer_decay: above 0 and at most 1; 1 gives all layers the same rate. Published: 0.8 to 0.9 for Swin-B, 0.65 for
+            ViT-B.
+        decay_norms: False takes weight decay from biases, norms, positions, class and mask tokens, as the papers
+            above do; True decays everything, as the scripts of the two Swin papers on mammograms do.
 
     Returns:
         Groups with ``name``, ``params``, ``lr`` and ``weight_decay``, by layer; parameters that are frozen are in none.
         With both options left alone, a single group of all parameters, in the network's order.
 
     Raises:
-        ValueError: for a ``layer_decay`` out of range, or a network without just one Swin encoder.
+        ValueError: for a ``layer_decay`` out of range, or a network without just one such encoder.
     """
     if not 0 < layer_decay <= 1:
         raise ValueError(f"layer_decay must be above 0 and at most 1, got {layer_decay}; 1 switches it off")
@@ -69,18 +73,21 @@ def parameter_groups(
 
 def _layers(network: nn.Module) -> dict[str, int]:
     """Layer of each parameter by its name."""
-    encoders = {name: part for name, part in network.named_modules() if isinstance(part, SwinEncoder)}
+    encoders = {name: part for name, part in network.named_modules() if isinstance(part, (SwinEncoder, ViTEncoder))}
     if len(encoders) != 1:
         raise ValueError(
-            f"layer_decay needs a network with one Swin encoder; {type(network).__name__} has {len(encoders)}"
+            f"layer_decay needs a network with one Swin or ViT encoder; {type(network).__name__} has {len(encoders)}"
         )
     ((prefix, encoder),) = encoders.items()
-    depths = [len(stage.blocks) for stage in encoder.stages]
     start = f"{prefix}." if prefix else ""
-    return {name: _layer(name.removeprefix(start), depths) for name, _ in network.named_parameters()}
+    names = {name: name.removeprefix(start) if name.startswith(start) else "" for name, _ in network.named_parameters()}
+    if isinstance(encoder, ViTEncoder):
+        return {name: _vit_layer(inner, len(encoder.blocks)) for name, inner in names.items()}
+    depths = [len(stage.blocks) for stage in encoder.stages]
+    return {name: _swin_layer(inner, depths) for name, inner in names.items()}
 
 
-def _layer(name: str, depths: list[int]) -> int:
+def _swin_layer(name: str, depths: list[int]) -> int:
     if name.startswith("swin.patch_embed."):
         return 0
     found = re.match(r"swin\.layers(\d)\.0\.(?:blocks\.(\d+)|downsample)\.", name)
@@ -88,6 +95,13 @@ def _layer(name: str, depths: list[int]) -> int:
         return sum(depths) + 1
     stage = int(found[1]) - 1
     return sum(depths[:stage]) + int(found[2]) + 1 if found[2] else sum(depths[: stage + 1])
+
+
+def _vit_layer(name: str, depth: int) -> int:
+    if name.startswith(("patch_embed.", "class_token", "positions.")):
+        return 0
+    found = re.match(r"blocks\.(\d+)\.", name)
+    return depth + 1 if found is None else int(found[1]) + 1
 
 
 def _is_decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -9,7 +9,7 @@ from typing import Any
 
 from .evidence.run_files import METRICS, PREDICTIONS, evaluation_folder, read_json
 from .files import write_atomically
-from .metrics import RESEARCH_USE, RunPredictions, compare_measures, read_predictions
+from .metrics import RESEARCH_USE, RunPredictions, compare_labels, compare_measures, label_columns, read_predictions
 
 HIDDEN_RULES = ("f1: ", "specificity_0.80", "specificity_0.95", "sensitivity_")
 """Locked thresholds that the printed table leaves to the JSON file."""
@@ -28,7 +28,8 @@ def compare_runs(
         out: the JSON file to write, if any.
 
     Returns:
-        As :func:`~mammo.pipeline.metrics.compare_measures`, with the folders' names.
+        As :func:`~mammo.pipeline.metrics.compare_measures`, of many labels as
+        :func:`~mammo.pipeline.metrics.compare_labels`, with the folders' names.
 
     Raises:
         ValueError: the runs' tasks, test images or labels differ.
@@ -38,13 +39,11 @@ def compare_runs(
     if len(tasks) > 1:
         raise ValueError(f"the runs answer different tasks and cannot be compared: {' and '.join(sorted(tasks))}")
     task = json.loads(tasks.pop()) if tasks else {}
-    found = compare_measures(
-        [_predictions(run) for run in a],
-        [_predictions(run) for run in b],
-        ordered=task.get("ordered", False),
-        draws=draws,
-        seed=seed,
-    )
+    sides = [_predictions(run) for run in a], [_predictions(run) for run in b]
+    if any(label_columns(run.test) for side in sides for run in side):
+        found = compare_labels(*sides, draws=draws, seed=seed)
+    else:
+        found = compare_measures(*sides, ordered=task.get("ordered", False), draws=draws, seed=seed)
     about = {"notice": RESEARCH_USE, "a": [str(run) for run in a], "b": [str(run) for run in b], "task": task}
     bootstrap = {"unit": "patient", "level": 0.95, "draws": draws, "seed": seed}
     result = about | {"bootstrap": bootstrap} | found

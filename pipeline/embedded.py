@@ -1,4 +1,4 @@
-"""The embedded default dataset: a small phantom that is made where no dataset is named."""
+"""The embedded default datasets: a small phantom, or its lesions, made where no dataset is named."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from pathlib import Path
 
 import ignite.distributed as idist
 
+from .datasets import lesion_crops, load_datalist, save_datalist
 from .datasets.prepare import prepare_dataset
 from .phantom import generate
 
@@ -26,4 +27,18 @@ def embedded_dataset(folder: str | Path = "outputs/phantom", *, patients: int = 
         generate(root, patients=patients, seed=seed, preset="demo")
         if not (root / "datalist.json").is_file():
             prepare_dataset("cbis_ddsm", root, root / "datalist.json", seed=seed)
+    return root
+
+
+def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients: int = 60, seed: int = 0) -> Path:
+    """Folder of a small phantom with ``lesions.json`` beside its datalist, a record for each lesion.
+
+    Args:
+        folder, patients, seed: see :func:`embedded_dataset`.
+    """
+    root = embedded_dataset(folder, patients=patients, seed=seed)
+    with idist.one_rank_first():
+        if not (root / "lesions.json").is_file():
+            crops, _ = lesion_crops(load_datalist(root / "datalist.json"), margin=0.2)
+            save_datalist(crops, root / "lesions.json")
     return root

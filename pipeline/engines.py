@@ -14,21 +14,15 @@ from ..networks import label_probabilities, task_place
 from .random_streams import stream_seed
 
 
-class PrepareMaskedBatch:
-    """Draw the hidden blocks of a batch: the ``prepare_batch`` of a masked-image-modelling engine.
-
-    Returns MONAI's four-part batch: the input ``(B, 2, H, W)`` (image, breast mask), the target ``(B, 3, H, W)``
-    (image, breast mask, hidden pixels), no further arguments, and ``hidden`` for the network.
+class RandomBatches:
+    """A random stream that a ``prepare_batch`` draws from, alike whether a run was interrupted or not.
 
     Args:
-        masking: maps breast masks ``(B, 1, H, W)`` and a generator to hidden pixels ``(B, 1, H, W)`` in {0, 1},
-            such as :class:`mammo.transforms.BlockMasking`.
         seed: start of the random stream; each process of a distributed run has a stream of its own.
         repeat: restart the stream with every epoch, so that a validation loss is comparable between epochs.
     """
 
-    def __init__(self, masking: Callable[..., Tensor], *, seed: int = 0, repeat: bool = False) -> None:
-        self.masking = masking
+    def __init__(self, *, seed: int = 0, repeat: bool = False) -> None:
         self.seed = seed
         self.repeat = repeat
         self.generator = torch.Generator()
@@ -51,6 +45,23 @@ class PrepareMaskedBatch:
         from ignite.engine import Events
 
         engine.add_event_handler(Events.EPOCH_STARTED, lambda e: self.start_epoch(e.state.epoch))
+
+
+class PrepareMaskedBatch(RandomBatches):
+    """Draw the hidden blocks of a batch: the ``prepare_batch`` of a masked-image-modelling engine.
+
+    Returns MONAI's four-part batch: the input ``(B, 2, H, W)`` (image, breast mask), the target ``(B, 3, H, W)``
+    (image, breast mask, hidden pixels), no further arguments, and ``hidden`` for the network.
+
+    Args:
+        masking: maps breast masks ``(B, 1, H, W)`` and a generator to hidden pixels ``(B, 1, H, W)`` in {0, 1},
+            such as :class:`mammo.transforms.BlockMasking`.
+        seed, repeat: see :class:`RandomBatches`.
+    """
+
+    def __init__(self, masking: Callable[..., Tensor], *, seed: int = 0, repeat: bool = False) -> None:
+        super().__init__(seed=seed, repeat=repeat)
+        self.masking = masking
 
     def __call__(
         self, batch: Mapping[str, Any], device: Any = None, non_blocking: bool = False, **kwargs: Any
@@ -98,6 +109,8 @@ def _to_float32(output: Any) -> Any:
         return output.float()
     if isinstance(output, Mapping):
         return {key: _to_float32(value) for key, value in output.items()}
+    if isinstance(output, tuple) and hasattr(output, "_fields"):  # a named tuple takes its values one by one
+        return type(output)(*map(_to_float32, output))
     if isinstance(output, (list, tuple)):
         return type(output)(_to_float32(value) for value in output)
     return output

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,17 +13,20 @@ import pandas as pd
 from ignite.engine import Events
 from monai.engines import Workflow
 
-from .datasets.labels import Task, Tasks, resolve_tasks
+from .datasets.labels import GROUPS, Task, Tasks, resolve_tasks
 from .evidence.hashes import sha256_of
 from .evidence.run_files import OPERATING_POINTS, read_json, remove_earlier
 from .files import write_atomically
-from .handlers import PredictionWriter
+from .handlers import LabelWriter, PredictionWriter
 from .metrics import (
     choose_class_temperature,
+    choose_label_points,
     choose_operating_points,
     class_columns,
     evaluate_classes,
+    evaluate_labels,
     evaluate_predictions,
+    label_columns,
     read_predictions,
 )
 from .volumes import VolumeWriter
@@ -35,9 +38,21 @@ ORDERED_FIELDS = frozenset({"density", "birads", "masking", "subtlety"})
 """Fields of a record whose values are grades: quadratic kappa makes sense of them."""
 
 
-def describe_task(tasks: Tasks, place: int = 0) -> dict[str, Any]:
-    """Name, class names and order of the task at a place of ``tasks``, the one that is evaluated."""
-    task = resolve_tasks(tasks)[place]
+def describe_task(tasks: Tasks, place: int | None = 0) -> dict[str, Any]:
+    """What ``metrics.json`` says of the task that is evaluated.
+
+    Args:
+        tasks: of the run.
+        place: of the one task among them; None: all of them are labels of one picture.
+
+    Returns:
+        ``name``, and ``classes`` and ``ordered`` of one task, or ``labels``, the names of many.
+    """
+    resolved = resolve_tasks(tasks)
+    if place is None:
+        names = [task.name for task in resolved]
+        return {"name": _group_name(names), "labels": names}
+    task = resolved[place]
     return {"name": task.name, "classes": class_names(task), "ordered": task.field in ORDERED_FIELDS}
 
 
@@ -46,6 +61,11 @@ def class_names(task: Task) -> list[str]:
     # Benign without callback is a kind of benign that no table of results tells apart.
     words = [[str(v) for v in values if v != "BENIGN_WITHOUT_CALLBACK"] for values in task.classes]
     return [" or ".join(w.lower() if task.field == "pathology" else w for w in one) for one in words]
+
+
+def _group_name(names: Sequence[str]) -> str:
+    """The word for these very labels, or all of them."""
+    return next((group for group, members in GROUPS.items() if tuple(names) == members), ", ".join(names))
 
 
 def evaluate_table(
@@ -70,19 +90,24 @@ def evaluate_table(
         What ``metrics.json`` and ``operating_points.json`` hold.
 
     Raises:
-        ValueError: there is no column ``split``, or as the evaluation raises it.
+        ValueError: there is no column ``split``, the labels of the table are not those of the task, or as the
+            evaluation raises it.
     """
     if "split" not in table:
         raise ValueError("the predictions have no column split, so test rows cannot be told from validation rows")
     test, tuning = (table[table["split"] == split] for split in ("test", "validation"))
     validation = None if tuning.empty else tuning
-    several = bool(class_columns(table))
-    choose = choose_class_temperature if several else choose_operating_points
+    several, labels = bool(class_columns(table)), label_columns(table)
+    if task is not None and list(task.get("labels", [])) != labels:
+        raise ValueError(f"the predictions have the labels {labels}, the task {task.get('labels', [])}")
+    choose = choose_class_temperature if several else choose_label_points if labels else choose_operating_points
     chosen = choose(validation) if points is None else dict(points)
     options: dict[str, Any] = {"points": chosen, "draws": draws, "seed": seed}
     if several:
         options |= {"names": task["classes"], "ordered": task["ordered"]} if task else {}
         metrics = evaluate_classes(test, validation, **options)
+    elif labels:
+        metrics = evaluate_labels(test, validation, **options)
     else:
         metrics = evaluate_predictions(test, validation, **options)
     about = {} if task is None else {"task": dict(task)}
@@ -121,7 +146,7 @@ class MetricsWriter:
     Args:
         path: the file to write.
         predictions: the handler that writes the table; list it before this one.
-        tasks: of the run; the one that ``predictions`` writes is evaluated.
+        tasks: of the run; the one that ``predictions`` writes is evaluated, or all as labels.
         checkpoint: the classifier's weights.
         operating_points: file of an earlier evaluation of this checkpoint, whose thresholds and temperature are used
             as they are, such as for a data set of another site without validation images. None: chosen on validation.
@@ -136,7 +161,7 @@ class MetricsWriter:
         self,
         path: str | Path,
         *,
-        predictions: PredictionWriter | VolumeWriter,
+        predictions: PredictionWriter | VolumeWriter | LabelWriter,
         tasks: Tasks | None = None,
         checkpoint: str | Path | None = None,
         operating_points: str | Path | None = None,
@@ -145,7 +170,9 @@ class MetricsWriter:
     ) -> None:
         self.path = Path(path)
         self.predictions = predictions
-        self.task = None if tasks is None else describe_task(tasks, predictions.place)
+        self.task = None
+        if tasks is not None:
+            self.task = describe_task(tasks, None if isinstance(predictions, LabelWriter) else predictions.place)
         self.checkpoint = checkpoint
         self.points = None if operating_points is None else stored_points(operating_points, self.task, checkpoint)
         self.draws = draws

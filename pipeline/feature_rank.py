@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 import ignite.distributed as idist
@@ -34,11 +35,16 @@ class FeatureRank:
     List it before handlers that read metrics.
 
     Args:
+        vectors: from an engine's output to features ``(B, C)``, for a network that makes no map of the whole image; None
+            listens to ``encoder.features``.
         warn_below: effective rank below which a warning is logged.
     """
 
-    def __init__(self, warn_below: float = COLLAPSED_RANK) -> None:
+    def __init__(
+        self, warn_below: float = COLLAPSED_RANK, *, vectors: Callable[[Mapping[str, Any]], Tensor] | None = None
+    ) -> None:
         self.warn_below = warn_below
+        self.vectors = vectors
         self.features: Tensor | None = None
         self.hook: RemovableHandle | None = None
 
@@ -53,7 +59,8 @@ class FeatureRank:
         encoder: Any = engine.network.encoder
         if self.hook is not None:
             self.hook.remove()  # of a validation that was broken off
-        self.hook = encoder.features.register_forward_hook(self._keep)
+        if self.vectors is None:
+            self.hook = encoder.features.register_forward_hook(self._keep)
         channels = encoder.out_channels
         self.gram = torch.zeros(channels, channels, dtype=torch.float64)
         self.total = torch.zeros(channels, dtype=torch.float64)
@@ -62,10 +69,14 @@ class FeatureRank:
     def add(self, engine: SupervisedEvaluator) -> None:
         """Add the images of one batch that show a breast."""
         features, self.features = self.features, None
-        if features is None:
-            return
         mask = engine.state.output["image"][:, -1:]
-        vectors = pool_over_breast(features, mask)[mask.flatten(1).any(dim=1)].double().cpu()  # (B, C)
+        if self.vectors is not None:
+            pooled = self.vectors(engine.state.output)
+        elif features is not None:
+            pooled = pool_over_breast(features, mask)
+        else:
+            return
+        vectors = pooled[mask.flatten(1).any(dim=1)].double().cpu()  # (B, C)
         self.gram += vectors.mT @ vectors
         self.total += vectors.sum(dim=0)
         self.images += len(vectors)

@@ -266,6 +266,27 @@ class LabelWriter(ImageTable):
         return labels | {f"probability_{name}": score for name, score in zip(self.tasks, scores, strict=True)}
 
 
+def table_writer(
+    path: str | Path, *, multi_label: bool = False, task: str | None = None, **options: Any
+) -> PredictionWriter | LabelWriter:
+    """The writer of ``predictions.csv`` that a configuration wants.
+
+    Args:
+        path: the file to write.
+        multi_label: every task is a label that an image has or has not, and all are written.
+        task: the only one that is written; None: the first.
+        options: of the writer.
+
+    Raises:
+        ValueError: one task of many labels is asked for.
+    """
+    if not multi_label:
+        return PredictionWriter(path, task=task, **options)
+    if task is not None:
+        raise ValueError(f"multi_label evaluates all tasks together, not {task!r} alone; set one of the two")
+    return LabelWriter(path, **options)
+
+
 def write_table(table: pd.DataFrame, path: Path) -> None:
     """Write a CSV file in one move, so that no reader meets half of it."""
     text = io.StringIO()

@@ -1,10 +1,19 @@
 """Losses and objectives."""
 
+from .autoencoder_objective import AutoencoderObjective
 from .contrast import BreastBackgroundContrast
 from .detection import DetectionObjective
 from .masked_reconstruction import LossRegion, MaskedReconstructionLoss, ReconstructionError
+from .mixed import MixedLabels, MixedObjective
 from .multi_task import MISSING, MultiTaskCrossEntropy, class_weights
 from .objective import ClassificationObjective, PretrainingObjective
+from .patch_reconstruction import (
+    CountedPatches,
+    MultiScaleReconstructionLoss,
+    PatchRegion,
+    TargetSource,
+    multi_scale_targets,
+)
 from .singular import LeadingSingularVectors
 from .spectral import AttentionSpectralPenalty, SpectralNormPenalty
 from .survival import CumulativeRiskLoss
@@ -12,16 +21,24 @@ from .survival import CumulativeRiskLoss
 __all__ = [
     "MISSING",
     "AttentionSpectralPenalty",
+    "AutoencoderObjective",
     "BreastBackgroundContrast",
     "ClassificationObjective",
+    "CountedPatches",
     "CumulativeRiskLoss",
     "DetectionObjective",
     "LeadingSingularVectors",
     "LossRegion",
     "MaskedReconstructionLoss",
+    "MixedLabels",
+    "MixedObjective",
+    "MultiScaleReconstructionLoss",
     "MultiTaskCrossEntropy",
+    "PatchRegion",
     "PretrainingObjective",
     "ReconstructionError",
     "SpectralNormPenalty",
+    "TargetSource",
     "class_weights",
+    "multi_scale_targets",
 ]

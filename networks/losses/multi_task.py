@@ -13,13 +13,14 @@ MISSING = -1
 class MultiTaskCrossEntropy(nn.Module):
     """Sum over tasks of the weighted cross-entropy of the images whose label is known.
 
-    Each task's term equals ``torch.nn.CrossEntropyLoss(weight)`` on its labelled images; a missing label
-    contributes nothing, and a task without any label in the batch adds 0 and keeps its place in the graph.
+    Each task's term equals ``torch.nn.CrossEntropyLoss(weight, label_smoothing=...)`` on its labelled images; a missing
+    label contributes nothing, and a task without any label in the batch adds 0 and keeps its place in the graph.
 
     Args:
         tasks: number of classes of each task, in the order of logits and labels.
         class_weights: weight of each class, by task, such as :func:`class_weights` gives; a task left out, or
             None, weighs all classes alike.
+        label_smoothing: share of the label that is spread over all classes of its task, in [0, 1).
 
     Shape:
         - logits: ``(B, K)``, the classes of all tasks in order.
@@ -31,10 +32,16 @@ class MultiTaskCrossEntropy(nn.Module):
     """
 
     def __init__(
-        self, tasks: Mapping[str, int], class_weights: Mapping[str, Tensor | Sequence[float] | None] | None = None
+        self,
+        tasks: Mapping[str, int],
+        class_weights: Mapping[str, Tensor | Sequence[float] | None] | None = None,
+        label_smoothing: float = 0.0,
     ) -> None:
         super().__init__()
         self.tasks = dict(tasks)
+        if not 0 <= label_smoothing < 1:
+            raise ValueError(f"label_smoothing is a share in [0, 1), got {label_smoothing}")
+        self.label_smoothing = label_smoothing
         given = dict(class_weights or {})
         if unknown := sorted(given.keys() - self.tasks.keys()):
             raise ValueError(f"class weights of unknown tasks {unknown}; the tasks are {list(self.tasks)}")
@@ -53,15 +60,16 @@ class MultiTaskCrossEntropy(nn.Module):
                 f"{self.tasks}; got {tuple(logits.shape)} and {tuple(labels.shape)}"
             )
         losses = [
-            _mean_over_labelled(task_logits, labels[:, index], self.get_buffer(f"weight_{index}"))
+            _mean_over_labelled(task_logits, labels[:, index], self.get_buffer(f"weight_{index}"), self.label_smoothing)
             for index, task_logits in enumerate(logits.split(list(self.tasks.values()), dim=1))
         ]
         return torch.stack(losses).sum()
 
 
-def _mean_over_labelled(logits: Tensor, labels: Tensor, weight: Tensor) -> Tensor:
+def _mean_over_labelled(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: float) -> Tensor:
     # CrossEntropyLoss itself gives NaN when every label is ignored.
-    total = F.cross_entropy(logits, labels, weight.to(logits.dtype), ignore_index=MISSING, reduction="sum")
+    options = {"weight": weight.to(logits.dtype), "ignore_index": MISSING, "label_smoothing": smoothing}
+    total = F.cross_entropy(logits, labels, reduction="sum", **options)
     counted = weight[labels.clamp(min=0)] * (labels != MISSING)
     return total / counted.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 

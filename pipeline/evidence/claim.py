@@ -151,7 +151,10 @@ def _missing(facts: RunFacts) -> list[str]:
 
 
 def _classes(facts: RunFacts) -> str | None:
-    return f"{facts.task['name']}: {', '.join(facts.task['classes'])}" if facts.task else None
+    if not facts.task:
+        return None
+    words = facts.task["labels" if facts.labels else "classes"]
+    return f"{facts.task['name']}: {', '.join(words)}{' (an image may show several)' if facts.labels else ''}"
 
 
 def _model(facts: RunFacts) -> dict[int, list[str]]:

@@ -52,6 +52,12 @@ class RunFacts:
         return found
 
     @property
+    def labels(self) -> Mapping[str, Any]:
+        """Measures of each of many labels; empty for a task of classes."""
+        found: Mapping[str, Any] = self.metrics.get("labels", {})
+        return found
+
+    @property
     def has_two_classes(self) -> bool:
         """The task has thresholds, and not only a likeliest class."""
         return "threshold" in self.metrics

@@ -6,7 +6,17 @@ from collections.abc import Sequence
 
 from ..metrics import RESEARCH_USE
 from .facts import RunFacts
-from .sentences import architecture, interval, known, lowest_groups, results, section_lines, settings, unknown
+from .sentences import (
+    architecture,
+    interval,
+    known,
+    lowest_groups,
+    results,
+    section_lines,
+    settings,
+    thresholds,
+    unknown,
+)
 
 
 def model_card(facts: RunFacts) -> str:
@@ -49,6 +59,8 @@ def _details(facts: RunFacts) -> list[str]:
 def _task(facts: RunFacts) -> str | None:
     if not facts.task:
         return None
+    if facts.labels:
+        return f"{facts.task['name']}, which of {', '.join(facts.task['labels'])} an image shows"
     return f"{facts.task['name']}, {' against '.join(facts.task['classes'])}"
 
 
@@ -76,11 +88,10 @@ def _metrics(facts: RunFacts) -> list[str]:
         f"Intervals: {bootstrap['level']:.0%} by {bootstrap['draws']} bootstrap draws of {bootstrap['unit']}s, seed "
         f"{bootstrap['seed']} (metrics.json).",
     ]
-    if facts.has_two_classes:
-        told = facts.points.get("thresholds", {}).get("image", {})
-        values = ", ".join(f"{rule} {value:.4f}" for rule, value in told.items())
+    if facts.has_two_classes or facts.labels:
         missing = f"none, {facts.points.get('reason', 'for none was chosen')}" if facts.points else None
-        lines.append(known("Thresholds, chosen on validation images only", values or missing, "operating_points.json"))
+        told = thresholds(facts) or missing
+        lines.append(known("Thresholds, chosen on validation images only", told, "operating_points.json"))
     calibration = facts.metrics["calibration"]
     temperature = calibration["temperature"]
     said = f"none, {calibration['reason']}" if temperature is None else f"{temperature:.3f}"
@@ -145,6 +156,12 @@ def _caveats(facts: RunFacts) -> list[str]:
         lines.append(
             f"{found['positive']} of {known_rows} labelled test images are positive (metrics.json): predictive values, "
             "net benefit and calibration hold for such a share only."
+        )
+    if facts.labels:
+        shares = ", ".join(f"{name} {part['positive']} of {part['images']}" for name, part in facts.labels.items())
+        lines.append(
+            f"Test images with each label: {shares} (metrics.json): predictive values, average precision and "
+            "calibration hold for such shares only."
         )
     temperature = facts.metrics["calibration"]["temperature"]
     if temperature is None:

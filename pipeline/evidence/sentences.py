@@ -75,12 +75,17 @@ def results(facts: RunFacts) -> list[tuple[str, str]]:
     """The main figures, by name, with their intervals."""
     metrics = facts.metrics
     levels = {name: level for name, level in metrics["levels"].items() if level["auc"] is not None}
-    rows = [(f"AUC, {name.replace('_', ', ')}", interval(level["auc"])) for name, level in levels.items()]
+    mean = "Macro " if facts.labels else ""
+    rows = [(f"{mean}AUC, {name.replace('_', ', ')}", interval(level["auc"])) for name, level in levels.items()]
     image = metrics["levels"]["image"]
-    rows.append(("Average precision, image", interval(image["average_precision"])))
+    rows.append((f"{mean}average precision, image".capitalize(), interval(image["average_precision"])))
     if facts.has_two_classes:
         rows.append(("Probabilistic F1, image", interval(image["probabilistic_f1"])))
         rows += _decisions(metrics["threshold"])
+    elif facts.labels:
+        rows.append(("All labels of an image right, at the locked thresholds", interval(image["exact_match"])))
+        rows.append(("Share of labels called wrongly (Hamming loss)", interval(image["hamming_loss"])))
+        rows += _labels(facts.labels)
     else:
         names = {"accuracy": "Accuracy", "balanced_accuracy": "Balanced accuracy", "kappa_quadratic": "Quadratic kappa"}
         rows += [(f"{words}, image", interval(image[key])) for key, words in names.items() if key in image]
@@ -88,6 +93,7 @@ def results(facts: RunFacts) -> list[tuple[str, str]]:
         errors = metrics["calibration"].get(when)
         if errors:
             said = "as the model gives it" if when == "before" else "with temperature"
+            said += ", mean over labels" if facts.labels else ""
             rows.append((f"Calibration error (ECE), {said}", interval(errors["ece"])))
             rows.append((f"Brier score, {said}", interval(errors["brier"])))
     return rows
@@ -112,8 +118,25 @@ def lowest_groups(facts: RunFacts) -> list[tuple[str, str, str]]:
         for name, part in parts.items():
             if part.get("lowest"):
                 name_of, key = ("AUC", "auc") if "auc" in part else ("accuracy", "accuracy")
+                name_of = f"macro {name_of}" if facts.labels else name_of
                 found.append((column.replace("_", " "), name, f"{name_of} {interval(part[key])}"))
     return found
+
+
+def thresholds(facts: RunFacts) -> str:
+    """The locked thresholds of images by rule, or of many labels by label; empty where there is none."""
+    found = facts.points.get("thresholds", {})
+    if facts.labels:
+        return ", ".join(f"{name} {value:.4f}" for name, rules in found.items() for value in rules.values())
+    return ", ".join(f"{rule} {value:.4f}" for rule, value in found.get("image", {}).items())
+
+
+def _labels(labels: Mapping[str, Any]) -> list[tuple[str, str]]:
+    names = {
+        "auc": "AUC", "average_precision": "average precision", "sensitivity": "sensitivity at the locked threshold",
+        "specificity": "specificity at the locked threshold",
+    }  # fmt: skip
+    return [(f"{name}: {words}", interval(part[key])) for name, part in labels.items() for key, words in names.items()]
 
 
 def _decisions(points: Mapping[str, Any]) -> list[tuple[str, str]]:

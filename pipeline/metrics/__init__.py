@@ -28,6 +28,7 @@ from .discrimination import (
 )
 from .evaluate import RESEARCH_USE, evaluate_predictions
 from .evaluate_classes import choose_class_temperature, evaluate_classes
+from .evaluate_labels import choose_label_points, compare_labels, evaluate_labels
 from .explanation import explanation_measures
 from .explanation_seeds import compare_explanation_seeds
 from .explanation_summary import check_explanations, read_explanations, summarise_explanations
@@ -49,6 +50,8 @@ from .predictions import (
     check_predictions,
     class_columns,
     class_probabilities,
+    label_columns,
+    labelled,
     patient_keys,
     read_predictions,
 )
@@ -78,6 +81,7 @@ __all__ = [
     "check_explanations",
     "check_predictions",
     "choose_class_temperature",
+    "choose_label_points",
     "choose_operating_points",
     "choose_threshold",
     "class_columns",
@@ -85,6 +89,7 @@ __all__ = [
     "compare",
     "compare_explanation_seeds",
     "compare_explanations",
+    "compare_labels",
     "compare_measures",
     "compare_seeds",
     "confusion",
@@ -92,11 +97,14 @@ __all__ = [
     "delong",
     "difference",
     "evaluate_classes",
+    "evaluate_labels",
     "evaluate_predictions",
     "expected_calibration_error",
     "explanation_measures",
     "fit_class_temperature",
     "fit_temperature",
+    "label_columns",
+    "labelled",
     "patient_keys",
     "patient_weights",
     "probabilistic_f1",

@@ -9,6 +9,9 @@ from monai.utils import StrEnum
 
 REQUIRED = ("image_id", "patient_id", "label", "probability")
 CLASS_COLUMN = r"^probability_(\d+)$"
+LABEL_COLUMN = r"^(?:label|probability)_(.+)$"
+NO_LABEL = frozenset({"label_provenance"})
+"""Fields of a record whose column looks like that of a label."""
 SUM_TOLERANCE = 1e-3
 """A softmax in half precision sums to 1 within this."""
 TEXT_COLUMNS = (
@@ -64,7 +67,8 @@ def check_predictions(frame: pd.DataFrame, where: str = "predictions") -> pd.Dat
 
     Labels are 0 (negative), 1 (positive) or -1 (unknown), probabilities lie in [0, 1], an image occurs once. A
     table of K > 2 classes has the columns ``probability_0`` to ``probability_{K-1}``, which sum to 1, and labels
-    below K.
+    below K. A table of many labels has the columns ``label_NAME`` and ``probability_NAME`` of each, two labels at
+    least.
 
     Args:
         frame: the table.
@@ -73,13 +77,17 @@ def check_predictions(frame: pd.DataFrame, where: str = "predictions") -> pd.Dat
     Raises:
         ValueError: a column is missing, or a row is wrong; the message names the first such row.
     """
-    classes = class_columns(frame)
+    classes, labels = class_columns(frame), label_columns(frame)
     required = REQUIRED if not classes else (*REQUIRED[:-1], *classes)
+    if labels:
+        required = (*REQUIRED[:2], *(f"{kind}_{name}" for kind in ("label", "probability") for name in labels))
     absent = [name for name in required if name not in frame.columns]
     if absent:
         raise ValueError(f"{where}: column {', '.join(absent)} is missing; needed are {', '.join(required)}")
+    if len(labels) == 1:
+        raise ValueError(f"{where}: {labels[0]!r} is the only label; name its columns label and probability")
     keys = [name for name in ("dataset", "split", "image_id") if name in frame.columns]
-    faults = _class_faults(frame, classes) if classes else _faults(frame)
+    faults = _class_faults(frame, classes) if classes else _faults(frame, labels)
     faults |= {"has no patient_id": frame["patient_id"].isna(), "occurs twice": frame.duplicated(keys)}
     for fault, rows in faults.items():
         if rows.any():
@@ -96,17 +104,29 @@ def class_columns(frame: pd.DataFrame) -> list[str]:
     return [f"probability_{number}" for number in range(numbers[-1] + 1)] if numbers else []
 
 
+def label_columns(frame: pd.DataFrame) -> list[str]:
+    """Names of the labels of a table of many, ``label_NAME`` and ``probability_NAME``, in its order; else none."""
+    one = {"label", "probability"} & set(frame.columns) or class_columns(frame)
+    if one or not any(str(column).startswith("probability_") for column in frame.columns):
+        return []
+    names = frame.columns[~frame.columns.isin(NO_LABEL)].str.extract(LABEL_COLUMN, expand=False).dropna()
+    return list(dict.fromkeys(names))
+
+
 def class_probabilities(frame: pd.DataFrame) -> np.ndarray:
     """Probabilities ``(n, K)`` of a table of several classes."""
     return frame[class_columns(frame)].to_numpy(dtype=np.float64)
 
 
-def _faults(frame: pd.DataFrame) -> dict[str, pd.Series]:
-    probability = pd.to_numeric(frame["probability"], errors="coerce")
-    return {
-        "has a label that is not 0, 1 or -1": ~pd.to_numeric(frame["label"], errors="coerce").isin([0, 1, -1]),
-        "has a probability outside [0, 1] or none": ~probability.between(0, 1),
-    }
+def _faults(frame: pd.DataFrame, labels: list[str]) -> dict[str, pd.Series]:
+    """Of two classes, or of each of many labels."""
+    found = {}
+    for end in [f"_{name}" for name in labels] or [""]:
+        label = pd.to_numeric(frame[f"label{end}"], errors="coerce")
+        probability = pd.to_numeric(frame[f"probability{end}"], errors="coerce")
+        found[f"has a label{end} that is not 0, 1 or -1"] = ~label.isin([0, 1, -1])
+        found[f"has a probability{end} outside [0, 1] or none"] = ~probability.between(0, 1)
+    return found
 
 
 def _class_faults(frame: pd.DataFrame, classes: list[str]) -> dict[str, pd.Series]:
@@ -129,10 +149,12 @@ def patient_keys(frame: pd.DataFrame) -> np.ndarray:
 
 
 def labelled(frame: pd.DataFrame) -> pd.DataFrame:
-    """The rows whose label is known, label as int and probabilities as float."""
-    known = frame[pd.to_numeric(frame["label"]) >= 0]
-    names = class_columns(frame) or ["probability"]
-    return known.astype({"label": int} | dict.fromkeys(names, float))
+    """The rows whose label is known, one at least of many; labels as int and probabilities as float."""
+    names = label_columns(frame)
+    labels = [f"label_{name}" for name in names] or ["label"]
+    scores = [f"probability_{name}" for name in names] or class_columns(frame) or ["probability"]
+    known = frame[(frame[labels].apply(pd.to_numeric) >= 0).any(axis=1)]
+    return known.astype(dict.fromkeys(labels, int) | dict.fromkeys(scores, float))
 
 
 def checked_sections(test: pd.DataFrame, validation: pd.DataFrame | None) -> tuple[pd.DataFrame, pd.DataFrame | None]:
@@ -165,9 +187,11 @@ def aggregate(frame: pd.DataFrame, level: Level | str = Level.PATIENT, how: str 
         of each class) and ``images``, the number of images behind the row.
 
     Raises:
-        ValueError: ``how`` is neither, a breast is asked for where laterality is not known, or the labels of a
-            group differ where there are several classes.
+        ValueError: ``how`` is neither, a breast is asked for where laterality is not known, the labels of a
+            group differ where there are several classes, or the table is of many labels.
     """
+    if label_columns(frame):
+        raise ValueError("many labels are told per image alone: lesions of one breast or patient have their own")
     classes = class_columns(frame)
     if how not in ("max", "mean"):
         raise ValueError(f"how={how!r} is neither 'max' nor 'mean'")

@@ -26,13 +26,16 @@ def calibration_section(runs: Sequence[Run]) -> Section:
     parts = {run.name: run.metrics["calibration"] for run in runs if run.metrics is not None}
     if not parts:
         return Section(TITLE, [missing("metrics.json", CURE)])
-    two = [run for run in runs if run.metrics is not None and not run.several_classes]
+    two = [run for run in runs if run.metrics is not None and run.two_classes]
     blocks: list[Block] = [Text(_intro(two))]
     if two:
         figure = calibration_figure({run.name: parts[run.name] for run in two}, two[0].classes[1])
         caption = "Each point holds a tenth of the images. Above the line the model says too little, below too much."
         blocks.append(Picture(embed_figure(figure), "Reliability curves before and after temperature scaling", caption))
     blocks.append(_errors(parts))
+    means = [run.name for run in runs if run.metrics is not None and run.many_labels]
+    if means:
+        blocks.append(Text(f"Of {', '.join(means)} the errors are means over labels, which share the temperature."))
     blocks += [
         Text(f"{name}: no temperature, {part['reason']}.", Tone.MISSING)
         for name, part in parts.items()

@@ -8,6 +8,7 @@ import pandas as pd
 from .blocks import Block, Group, Picture, Section, Table, Text, missing
 from .embed import embed_figure
 from .inputs import Run
+from .label_blocks import label_decisions
 from .plots import probability_figure
 from .result_section import CURE, LEVELS, threshold_of, usable_tests
 from .wording import UNKNOWN, interval, number
@@ -31,10 +32,11 @@ def threshold_section(runs: Sequence[Run]) -> Section:
     found = [run for run in runs if run.metrics is not None]
     if not found:
         return Section(title, [missing("metrics.json", CURE)])
-    evaluated = [run for run in found if not run.several_classes]
+    evaluated = [run for run in found if run.two_classes]
+    blocks: list[Block] = [block for run in found if run.many_labels for block in label_decisions(run)]
     if not evaluated:
-        return Section(title, [Text("Of several classes the likeliest is called: there is no threshold to choose.")])
-    blocks: list[Block] = []
+        none = Text("Of several classes the likeliest is called: there is no threshold to choose.")
+        return Section(title, blocks or [none])
     tests = usable_tests(evaluated)
     if tests:
         words = evaluated[0].classes

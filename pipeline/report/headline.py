@@ -7,6 +7,7 @@ from ..metrics import RESEARCH_USE
 from .blocks import Block, Section, Text, Tile, Tiles, Tone
 from .explanation_section import reading
 from .inputs import Run
+from .label_blocks import label_name
 from .result_section import Pair
 from .wording import MINUS, UNKNOWN, name_of, plural
 
@@ -31,7 +32,13 @@ def headline_section(
 
 def _measured(run: Run) -> str:
     counts = (run.metrics or {})["counts"]
-    if run.several_classes:
+    if run.many_labels:
+        names = [label_name(name) for name in counts["positive"]]
+        question = f"telling which of {', '.join(names)} an image shows"
+        of_each = zip(names, counts["positive"].values(), strict=True)
+        shares = ", ".join(f"{n:,} {name}" for name, n in of_each)
+        shares += f"; {plural(counts['with_several_labels'], 'image')} with more than one"
+    elif run.several_classes:
         of_each = zip(run.classes, counts["classes"], strict=False)
         question, shares = f"telling {', '.join(run.classes)} apart", ", ".join(f"{n:,} {name}" for name, n in of_each)
     else:
@@ -52,8 +59,10 @@ def _measured(run: Run) -> str:
 def _locked(run: Run) -> str:
     """What was taken from validation patients, as far as there is anything."""
     metrics = run.metrics or {}
+    thresholds = [part["threshold"]["value"] for part in metrics["labels"].values()] if run.many_labels else []
+    thresholds.append(metrics.get("threshold", {}).get("youden", {}).get("value"))
     found = {
-        "thresholds": metrics.get("threshold", {}).get("youden", {}).get("value"),
+        "thresholds": next((value for value in thresholds if value is not None), None),
         "temperature": metrics["calibration"].get("temperature"),
     }
     locked = " and ".join(name for name, value in found.items() if value is not None)
@@ -67,19 +76,20 @@ def _calibrated(run: Run) -> str:
     if calibration.get("temperature") is None:
         return f"Probabilities are not calibrated ({calibration.get('reason', 'no temperature')})."
     before, after = (calibration[key]["ace"]["value"] for key in ("before", "after"))
+    mean = " (mean over labels)" if run.many_labels else ""
     return (
         "Probabilities in predictions and case figures are as the models give them, not calibrated. A temperature "
-        f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the calibration error of "
+        f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the calibration error{mean} of "
         f"{run.name} from {before:.3f} to {after:.3f} on test patients."
     )
 
 
 def _auc_tile(run: Run) -> Tile:
-    auc = (run.metrics or {})["levels"]["image"]["auc"]
+    auc, name = (run.metrics or {})["levels"]["image"]["auc"], "Macro AUC" if run.many_labels else "AUC"
     if auc["value"] is None:
-        return Tile(f"AUC, {run.name}", UNKNOWN, auc.get("reason", ""))
+        return Tile(f"{name}, {run.name}", UNKNOWN, auc.get("reason", ""))
     bounds = "no interval" if auc["low"] is None else f"95 % interval {auc['low']:.3f} to {auc['high']:.3f}"
-    return Tile(f"AUC, {run.name}", f"{auc['value']:.3f}", f"{bounds}; chance 0.5")
+    return Tile(f"{name}, {run.name}", f"{auc['value']:.3f}", f"{bounds}; chance 0.5")
 
 
 def _pair_tiles(pairs: Sequence[Pair]) -> list[Tile]:

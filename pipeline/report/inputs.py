@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from ..metrics import class_columns, read_predictions
+from ..metrics import class_columns, label_columns, labelled, read_predictions
 
 HISTORY_KEYS = ("train", "validation")
 CLASS_METRICS_KEYS = (
@@ -22,6 +22,17 @@ CLASS_METRICS_KEYS = (
     "subgroups",
 )
 """What is read of a task of several classes, of which ``confusion`` tells."""
+LABEL_METRICS_KEYS = (
+    *(f"counts.{key}" for key in ("images", "patients", "positive", "unlabelled", "with_several_labels")),
+    "counts.patients_in_test_and_validation",
+    *(f"levels.image.{name}.value" for name in ("auc", "average_precision", "exact_match", "hamming_loss")),
+    "levels.image.labels_told",
+    "labels",
+    "calibration.temperature",
+    "calibration.before.ace.value",
+    "subgroups",
+)
+"""What is read of a task of many labels, of which ``labels`` tells."""
 METRICS_KEYS = (
     *(f"counts.{key}" for key in ("images", "patients", "positive", "negative", "unlabelled")),
     "counts.patients_in_test_and_validation",
@@ -68,8 +79,22 @@ class Run:
         return self.predictions is not None and bool(class_columns(self.predictions))
 
     @property
+    def many_labels(self) -> bool:
+        """An image may have several labels: a threshold for each."""
+        if self.metrics is not None:
+            return "labels" in self.metrics
+        return self.predictions is not None and bool(label_columns(self.predictions))
+
+    @property
+    def two_classes(self) -> bool:
+        """One question with two answers: thresholds and curves."""
+        return not (self.several_classes or self.many_labels)
+
+    @property
     def classes(self) -> list[str]:
-        """Names of the classes; benign and malignant where they are not told."""
+        """Names of the classes; benign and malignant where they are not told. Of many labels those of each."""
+        if self.many_labels:
+            return ["absent", "present"]
         task = (self.metrics or {}).get("task") or {}
         return list(task.get("classes") or ("benign", "malignant"))
 
@@ -80,7 +105,7 @@ class Run:
             return None
         rows = self.predictions
         rows = rows[rows["split"] == "test"] if "split" in rows else rows
-        return rows[rows["label"] >= 0]
+        return labelled(rows)
 
 
 def read_run(name: str, folder: Path) -> Run:
@@ -169,13 +194,14 @@ def read_quarantine(path: Path) -> pd.DataFrame:
 
 
 def read_metrics(path: Path) -> dict[str, Any]:
-    """``metrics.json`` of an evaluation of two classes or of several.
+    """``metrics.json`` of an evaluation of two classes, of several or of many labels.
 
     Raises:
         ReportError: something that the report tells is not in it; the message names the file and the key.
     """
     metrics = read_object(path)
-    for dotted in CLASS_METRICS_KEYS if "confusion" in metrics else METRICS_KEYS:
+    several = CLASS_METRICS_KEYS if "confusion" in metrics else METRICS_KEYS
+    for dotted in LABEL_METRICS_KEYS if "labels" in metrics else several:
         value: Any = metrics
         for key in dotted.split("."):
             if not isinstance(value, dict) or key not in value:

@@ -13,6 +13,7 @@ from .blocks import Block, Picture, Section, Table, Text, Tone, missing
 from .class_blocks import class_blocks
 from .embed import embed_figure
 from .inputs import Run
+from .label_blocks import label_blocks
 from .plots import ranking_figure
 from .wording import MINUS, UNKNOWN, interval, plural, verdict
 
@@ -54,24 +55,25 @@ def result_section(runs: Sequence[Run], pairs: Sequence[Pair], *, draws: int, se
     blocks: list[Block] = [missing(f"metrics.json of {r.name}", CURE) for r in runs if r.metrics is None]
     if not runs:
         blocks.append(missing("classifiers", "None was given to this report."))
-    two = [run for run in evaluated if not run.several_classes]
+    two = [run for run in evaluated if run.two_classes]
     if two:
         blocks += [*_stale(two), _table(two), *_operating_levels(two)]
-    rest = [run for run in runs if not run.several_classes]
+    rest = [run for run in runs if run.two_classes]
     curves = _curves(rest, draws, seed) if rest else []
     several = [block for run in evaluated if run.several_classes for block in class_blocks(run)]
+    several += [block for run in evaluated if run.many_labels for block in label_blocks(run)]
     return Section(TITLE, [*blocks, *curves, *several, *(_comparisons(rest, pairs) if rest else [])])
 
 
 def usable_tests(runs: Sequence[Run]) -> dict[str, pd.DataFrame]:
     """Labelled test rows of the classifiers of two classes that have both among them."""
-    tests = {run.name: run.test for run in runs if not run.several_classes}
+    tests = {run.name: run.test for run in runs if run.two_classes}
     return {name: rows for name, rows in tests.items() if rows is not None and not missing_class(rows["label"])}
 
 
 def threshold_of(run: Run) -> float | None:
     """The threshold chosen on validation by Youden's index, if there is one."""
-    if run.metrics is None or run.several_classes:
+    if run.metrics is None or not run.two_classes:
         return None
     value = run.metrics["threshold"]["youden"]["value"]
     return None if value is None else float(value)

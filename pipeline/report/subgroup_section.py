@@ -17,6 +17,9 @@ MEANING = (
     "Against the rest: difference of AUC to all other images. Sensitivity and specificity are those at the threshold "
     "chosen on validation patients for the best balance."
 )
+LABEL_MEANING = (
+    "Macro AUC: the mean over labels, told where five patients of the group or more have each label, and five have not."
+)
 NAMES = {"birads": "BI-RADS", "age_band": "Age", "abnormality": "Lesion type"}
 
 
@@ -34,14 +37,16 @@ def subgroup_section(runs: Sequence[Run]) -> Section:
     }
     if not telling:
         return Section(TITLE, [missing("subgroups", "No column of predictions.csv parts the images into such groups.")])
-    table = _class_table if run.several_classes else _table
+    table = _table if run.two_classes else _plain_table
     text = (
         "Exploratory: small groups have wide intervals, and among many groups one looks worst by chance. Groups of "
         "fewer than five patients of a class are counted and not judged (“too few”)."
     )
     blocks: list[Block] = [Text(text)]
-    if not run.several_classes:
+    if run.two_classes:
         blocks.append(Text(MEANING))
+    if run.many_labels:
+        blocks.append(Text(LABEL_MEANING))
     silent = [_title(column) for column in groups if column not in telling]
     if silent:
         names = ", ".join(silent)
@@ -67,17 +72,19 @@ def _table(run: Run, column: str, parts: Mapping[str, Any]) -> Table:
     return Table(f"{run.name} by {_title(column)}", header, rows)
 
 
-def _class_table(run: Run, column: str, parts: Mapping[str, Any]) -> Table:
+def _plain_table(run: Run, column: str, parts: Mapping[str, Any]) -> Table:
+    """One measure of each group: accuracy of several classes, macro AUC of many labels."""
+    measure, words = ("accuracy", "Accuracy") if run.several_classes else ("auc", "Macro AUC")
     rows = [
         [
             name + (LOWEST if part.get("lowest") else ""),
-            _told(part["accuracy"]),
+            _told(part[measure]),
             f"{part['patients']:,}",
             f"{part['images']:,}",
         ]
         for name, part in parts.items()
     ]
-    return Table(f"{run.name} by {_title(column)}", [_title(column), "Accuracy", "Patients", "Images"], rows)
+    return Table(f"{run.name} by {_title(column)}", [_title(column), words, "Patients", "Images"], rows)
 
 
 def _told(found: Mapping[str, Any] | None, digits: int = 3) -> str:

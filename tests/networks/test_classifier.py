@@ -140,5 +140,5 @@ def test_a_batch_of_one_can_be_trained_with_batch_norm_before_the_head():
     classifier(image_and_mask((128, 128))[:1]).sum().backward()
     assert torch.equal(classifier.head_norm.running_mean, before)
     assert classifier.head.weight.grad.abs().sum() > 0
-    with pytest.raises(ValueError, match="layer"):
-        MammogramClassifier(SwinEncoder(size="micro"), head_norm="layer")
+    with pytest.raises(ValueError, match="instance"):
+        MammogramClassifier(SwinEncoder(size="micro"), head_norm="instance")

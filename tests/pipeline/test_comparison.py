@@ -76,3 +76,35 @@ def test_what_is_undefined_stays_readable(runs, tmp_path):
     table[table["patient_id"].isin(["000", "001", "079"])].to_csv(path, index=False)
     result = compare_runs([tmp_path / "few"], [tmp_path / "few"], draws=5)
     assert "undefined" in comparison_table(result)
+
+
+def make_margins(folder, noise, seed):
+    luck, truth = np.random.default_rng(seed), np.random.default_rng(0).integers(0, 2, (160, 2))
+    scores = expit(truth + noise * luck.normal(size=truth.shape))
+    table = pd.DataFrame({
+        "image_id": [f"i{k}" for k in range(160)], "patient_id": [f"{k // 2:03d}" for k in range(160)],
+        "split": ["validation"] * 80 + ["test"] * 80, "label_a": truth[:, 0], "label_b": truth[:, 1],
+        "probability_a": scores[:, 0], "probability_b": scores[:, 1],
+    })  # fmt: skip
+    folder.mkdir()
+    table.to_csv(folder / "predictions.csv", index=False)
+    return folder, table[table["split"] == "test"]
+
+
+def test_runs_of_many_labels_are_compared_by_macro_auc(tmp_path, capsys):
+    made = [make_margins(tmp_path / name, noise, k) for k, (name, noise) in enumerate([("a", 0.3), ("b", 3.0)])]
+    out = tmp_path / "out.json"
+    assert main(["compare", *(str(folder) for folder, _ in made), "--out", str(out), "--draws", "20"]) == 0
+    tables = [table for _, table in made]
+    areas = [roc_auc_score(t[["label_a", "label_b"]], t[["probability_a", "probability_b"]]) for t in tables]
+    told = json.loads(out.read_text())["levels"]["image"]["measures"]["auc"]
+    assert told["difference"]["value"] == pytest.approx(areas[0] - areas[1])
+    row = next(line for line in capsys.readouterr().out.splitlines() if line.startswith("image: auc "))
+    assert f"{areas[0] - areas[1]:+.3f} ({told['difference']['low']:+.3f} to" in row
+
+
+def test_many_labels_are_not_compared_with_classes(runs, tmp_path):
+    (runs[0][0] / "test/metrics.json").unlink()
+    margins = make_margins(tmp_path / "margins", 1.0, 0)[0]
+    with pytest.raises(ValueError, match="different questions"):
+        compare_runs([runs[0][0]], [margins], draws=5)

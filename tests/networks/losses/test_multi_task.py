@@ -8,7 +8,8 @@ from torch import nn
 TASKS = {"pathology": 2, "density": 4}
 
 
-def test_each_task_equals_cross_entropy_on_its_labelled_images():
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_each_task_equals_cross_entropy_on_its_labelled_images(smoothing):
     weights = {"pathology": [0.5, 2.0], "density": torch.rand(4) + 0.5}
     logits = torch.randn(6, 6)
     labels = torch.tensor([[0, 3], [1, -1], [-1, -1], [1, 2], [-1, 0], [0, 1]])
@@ -16,8 +17,8 @@ def test_each_task_equals_cross_entropy_on_its_labelled_images():
     for task, columns in enumerate((slice(0, 2), slice(2, 6))):
         known = labels[:, task] >= 0
         weight = torch.as_tensor(list(weights.values())[task])
-        expected += nn.CrossEntropyLoss(weight)(logits[known, columns], labels[known, task])
-    torch.testing.assert_close(MultiTaskCrossEntropy(TASKS, weights)(logits, labels), expected)
+        expected += nn.CrossEntropyLoss(weight, label_smoothing=smoothing)(logits[known, columns], labels[known, task])
+    torch.testing.assert_close(MultiTaskCrossEntropy(TASKS, weights, smoothing)(logits, labels), expected)
 
 
 def test_no_weights_is_plain_cross_entropy():

@@ -11,6 +11,7 @@ from mammo.pipeline.evidence.claim import ITEMS, claim_checklist
 from mammo.pipeline.evidence.documents import DocumentWriter
 from mammo.pipeline.evidence.facts import gather_facts
 from mammo.pipeline.evidence.model_card import model_card
+from mammo.pipeline.evidence.verify import verify_run
 
 MITCHELL = [
     "Model Details", "Intended Use", "Factors", "Metrics", "Evaluation Data", "Training Data", "Quantitative Analyses",
@@ -89,6 +90,44 @@ def test_several_classes_have_a_card_and_a_checklist_too(run):
     assert "density, A against B against C" in card
     assert "Quadratic kappa" in card
     assert checklist.count("\n**") == 42
+
+
+def margins(run):
+    """The run with three labels in place of its classes; returns metrics and points."""
+    table = pd.read_csv(run / "test/predictions.csv", dtype={"patient_id": str})
+    labels = {f"label_{name}": (table.index // step) % 2 for step, name in ((1, "a"), (2, "b"), (5, "c"))}
+    scores = {f"probability_{name}": table["probability"] for name in "abc"}
+    many = table.drop(columns=["label", "probability"]).assign(**labels, **scores)
+    found = evaluate_table(many, {"name": "margins", "labels": list("abc")}, draws=5)
+    many.to_csv(run / "test/predictions.csv", index=False)
+    for name, content in zip(("metrics", "operating_points"), found, strict=True):
+        (run / f"test/{name}.json").write_text(json.dumps(content))
+    return found
+
+
+def test_many_labels_have_a_card_and_a_checklist_too(run):
+    metrics, points = margins(run)
+    card, checklist = model_card(facts_of(run)), claim_checklist(facts_of(run))
+    assert "Task: margins, which of a, b, c an image shows" in card
+    auc = metrics["levels"]["image"]["auc"]
+    assert f"| Macro AUC, image | {auc['value']:.3f} ({auc['low']:.3f} to {auc['high']:.3f}) |" in card
+    assert f"| b: AUC | {metrics['labels']['b']['auc']['value']:.3f} (" in card
+    assert f"images only: a {points['thresholds']['a']['youden']:.4f}, b " in card
+    assert f"a {metrics['counts']['positive']['a']} of 80, b " in card
+    assert "Brier score, with temperature, mean over labels" in card
+    assert checklist.count("\n**") == 42
+    assert "Task: margins: a, b, c (an image may show several)" in checklist
+    assert "Locked on validation images: thresholds and temperature" in checklist
+
+
+def test_metrics_of_many_labels_are_recomputed(run):
+    margins(run)
+    assert any(line.startswith("metrics.json, recomputed") for line in verify_run(run).same)
+    table = pd.read_csv(run / "test/predictions.csv")
+    table.assign(probability_b=table["probability_b"].to_numpy()[::-1]).to_csv(
+        run / "test/predictions.csv", index=False
+    )
+    assert any("metrics.json, labels.b.auc" in line or "levels.image.auc" in line for line in verify_run(run).different)
 
 
 def test_the_step_writes_both_files_beside_the_metrics(run):

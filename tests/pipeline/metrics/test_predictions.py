@@ -2,7 +2,14 @@
 
 import pandas as pd
 import pytest
-from mammo.pipeline.metrics import aggregate, check_predictions, patient_keys, read_predictions
+from mammo.pipeline.metrics import (
+    aggregate,
+    check_predictions,
+    label_columns,
+    labelled,
+    patient_keys,
+    read_predictions,
+)
 
 
 @pytest.fixture
@@ -89,3 +96,60 @@ def test_an_unreadable_file_is_named(tmp_path, content):
 def test_an_unknown_way_to_combine_is_refused(table):
     with pytest.raises(ValueError, match="'median'"):
         aggregate(table, "patient", "median")
+
+
+@pytest.fixture
+def lesions() -> pd.DataFrame:
+    """A table of two labels, as :class:`~mammo.pipeline.handlers.LabelWriter` writes it."""
+    return pd.DataFrame({
+        "image_id": ["a", "b", "c"], "patient_id": ["007", "1", "2"], "birads": [4, 3, 2],
+        "label_margin_obscured": [1, -1, -1], "label_margin_spiculated": [1, 0, -1],
+        "probability_margin_obscured": [0.8, 0.3, 0.5], "probability_margin_spiculated": [0.1, 0.2, 0.5],
+    })  # fmt: skip
+
+
+def test_labels_are_known_by_their_columns_and_other_tables_have_none(lesions, table):
+    names = ["margin_obscured", "margin_spiculated"]
+    assert label_columns(lesions) == names
+    assert label_columns(lesions.assign(label_provenance="biopsy")) == names
+    assert label_columns(table.assign(label_provenance="biopsy")) == []
+    assert label_columns(pd.DataFrame(columns=["image_id", "label", "probability_0", "probability_1"])) == []
+
+
+def test_a_table_of_labels_is_read_as_it_was_written(lesions, tmp_path):
+    lesions.to_csv(tmp_path / "predictions.csv", index=False)
+    again = read_predictions(tmp_path / "predictions.csv")
+    assert again["patient_id"].tolist() == ["007", "1", "2"]
+    assert again.filter(like="margin").equals(lesions.filter(like="margin"))
+
+
+def test_a_row_counts_while_one_of_its_labels_is_known(lesions):
+    assert labelled(lesions)["image_id"].tolist() == ["a", "b"]
+    assert labelled(lesions.head(0)).empty
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"label_margin_spiculated": [1, 2, 0]}, "'b' has a label_margin_spiculated that is not 0, 1 or -1"),
+        ({"label_margin_spiculated": [1, 0, None]}, "'c' has a label_margin_spiculated that is not"),
+        ({"probability_margin_obscured": [0.1, 0.2, -0.1]}, "'c' has a probability_margin_obscured outside"),
+        ({"probability_margin_obscured": ["high", 0.2, 0.1]}, "'a' has a probability_margin_obscured outside"),
+        ({"patient_id": ["1", None, "2"]}, "'b' has no patient_id"),
+        ({"image_id": ["a", "b", "a"]}, "'a' occurs twice"),
+    ],
+)
+def test_a_wrong_label_is_named(lesions, change, said):
+    with pytest.raises(ValueError, match=f"here: image {said}"):
+        check_predictions(lesions.assign(**change), "here")
+
+
+@pytest.mark.parametrize("absent", ["label_margin_obscured", "probability_margin_obscured"])
+def test_half_a_label_is_named(lesions, absent):
+    with pytest.raises(ValueError, match=f"column {absent} is missing"):
+        check_predictions(lesions.drop(columns=absent))
+
+
+def test_one_label_alone_is_no_table_of_many(lesions):
+    with pytest.raises(ValueError, match="'margin_spiculated' is the only label"):
+        check_predictions(lesions.drop(columns=["label_margin_obscured", "probability_margin_obscured"]))

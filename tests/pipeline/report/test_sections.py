@@ -18,9 +18,10 @@ from mammo.pipeline.report.plots import decision_curve_figure
 from mammo.pipeline.report.provenance_section import provenance_section
 from mammo.pipeline.report.result_section import paired_differences, result_section
 from mammo.pipeline.report.subgroup_section import LOWEST, subgroup_section
-from scipy.special import softmax
+from scipy.special import expit, softmax
 
 DENSITY = {"name": "density", "classes": list("ABCD"), "ordered": True}
+MARGINS = {"name": "margins", "labels": ["margin_ill_defined", "margin_spiculated", "margin_obscured"]}
 
 
 @pytest.fixture(scope="module")
@@ -43,6 +44,26 @@ def density(tmp_path_factory):
     metrics, _ = evaluate_table(table, DENSITY, draws=20)
     (folder / "metrics.json").write_text(json.dumps(metrics))
     return read_run("density", folder)
+
+
+@pytest.fixture(scope="module")
+def margins(tmp_path_factory):
+    """A run of three labels, of which an image may have several; validation lacks the last one."""
+    rng = np.random.default_rng(0)
+    truth = (rng.random((160, 3)) < 0.4).astype(int)
+    scores = expit(2 * truth - 1 + rng.normal(0, 1, truth.shape))
+    truth[:80, 2] = 0
+    columns = {f"label_{name}": truth[:, k] for k, name in enumerate(MARGINS["labels"])}
+    columns |= {f"probability_{name}": scores[:, k] for k, name in enumerate(MARGINS["labels"])}
+    table = pd.DataFrame(columns).assign(
+        image_id=[f"i{k}" for k in range(160)], patient_id=[f"p{k}" for k in range(160)],
+        view=["CC", "MLO"] * 80, split=["validation"] * 80 + ["test"] * 80,
+    )  # fmt: skip
+    folder = tmp_path_factory.mktemp("margins")
+    table.to_csv(folder / "predictions.csv", index=False)
+    metrics, _ = evaluate_table(table, MARGINS, draws=20)
+    (folder / "metrics.json").write_text(json.dumps(metrics))
+    return read_run("margins", folder)
 
 
 def tables(section):
@@ -136,3 +157,68 @@ def test_frozen_hashes_are_shown(fake_runs, tmp_path):
     section = provenance_section({"one": read_run("one", folder)}, None, None)
     rows = tables(section)["Frozen evidence (SHA-256)"].rows
     assert [list(row) for row in rows] == [["metrics.json", "ab12"], ["datalist", "cd34"]]
+
+
+def test_many_labels_are_told_label_by_label(margins):
+    found = tables(result_section([margins], [], draws=10, seed=0))
+    image = margins.metrics["levels"]["image"]
+    whole = found["margins: all labels"].rows[0]
+    assert whole[1].startswith(f"{image['auc']['value']:.3f} ({image['auc']['low']:.3f} to ")
+    rows = found["margins: each label"].rows
+    assert [row[0] for row in rows] == ["margin ill defined", "margin spiculated", "margin obscured"]
+    for row, part in zip(rows, margins.metrics["labels"].values(), strict=True):
+        assert f"({part['auc']['low']:.3f} to {part['auc']['high']:.3f})" in row[1]
+        assert row[-1] == f"{part['positive']} of 80"
+
+
+def test_each_label_has_its_threshold_or_the_reason_for_none(margins):
+    section = threshold_section([margins])
+    rows = tables(section)["margins: decisions on each label, test images"].rows
+    told = [margins.metrics["labels"][name]["threshold"]["value"] for name in MARGINS["labels"][:2]]
+    assert [row[1] for row in rows] == [f"{value:.3f}" for value in told]
+    assert "the threshold of margin obscured (validation predictions, margin_obscured: no positive" in words(section)
+
+
+def test_many_labels_have_no_curve_and_no_pair(margins, run):
+    assert paired_differences([margins, margins], draws=5, seed=0) == []
+    assert set(tables(calibration_section([margins]))) == {"Calibration error"}
+    assert "means over labels" in words(calibration_section([margins]))
+    beside = tables(threshold_section([margins, run]))
+    assert {"margins: decisions on each label, test images", "pretrained: operating points on test images"} <= set(
+        beside
+    )
+
+
+def test_the_headline_of_many_labels_is_the_macro_auc(margins):
+    section = headline_section([margins], [], None, [])
+    said = words(section)
+    assert "telling which of margin ill defined, margin spiculated, margin obscured an image shows" in said
+    counts = margins.metrics["counts"]
+    assert f"{counts['positive']['margin_obscured']} margin obscured; {counts['with_several_labels']} images" in said
+    assert "with thresholds and temperature taken from validation" in said
+    assert "takes the calibration error (mean over labels) of margins from" in said
+    tile = next(item for block in section.blocks for item in getattr(block, "items", []))
+    assert (tile.label, tile.value) == (
+        "Macro AUC, margins",
+        f"{margins.metrics['levels']['image']['auc']['value']:.3f}",
+    )
+
+
+def test_groups_are_judged_by_macro_auc(margins):
+    section = subgroup_section([margins])
+    rows = tables(section)["margins by View"].rows
+    assert rows[0][1].startswith(f"{margins.metrics['subgroups']['view']['CC']['auc']['value']:.3f} (")
+    assert "Macro AUC: the mean over labels" in words(section)
+
+
+def test_a_report_of_many_labels_is_whole(margins, tmp_path):
+    path = write_report(tmp_path / "out.html", title="Margins", classifiers={"margins": margins.folder})
+    assert "margins: decisions on each label, test images" in path.read_text()
+
+
+def test_metrics_of_many_labels_without_a_needed_figure_are_refused_by_name(margins, tmp_path):
+    metrics = json.loads(json.dumps(margins.metrics))
+    del metrics["levels"]["image"]["hamming_loss"]
+    (tmp_path / "metrics.json").write_text(json.dumps(metrics))
+    with pytest.raises(ValueError, match=r"levels\.image\.hamming_loss"):
+        read_run("margins", tmp_path)
