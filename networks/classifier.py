@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from .attention_maps import record_attention
 from .swin import SwinEncoder, Tokens
+from .vit import ViTEncoder, record_vit_attention
 
 
 class Pooling(StrEnum):
@@ -52,7 +53,7 @@ class MammogramClassifier(nn.Module):
     reaches the encoder.
 
     Args:
-        encoder: gives F as its last map.
+        encoder: Swin or ViT, gives F as its last map.
         tasks: number of classes of each task, by name, in the order of the labels; None is
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
@@ -79,7 +80,7 @@ class MammogramClassifier(nn.Module):
 
     def __init__(
         self,
-        encoder: SwinEncoder,
+        encoder: SwinEncoder | ViTEncoder,
         tasks: Mapping[str, int] | None = None,
         pooling: str = Pooling.MASK,
         dropout: float = 0.0,
@@ -124,7 +125,8 @@ class MammogramClassifier(nn.Module):
         if not details:
             return self._classify(self._features(image, mask), mask)["logits"]
         found: dict[str, Tensor | list[Tensor]] = {}
-        with record_attention(self.encoder) if attention else nullcontext() as record:
+        recording = record_vit_attention if isinstance(self.encoder, ViTEncoder) else record_attention
+        with recording(self.encoder) if attention else nullcontext() as record:
             found |= self._classify(self._features(image, mask), mask)
         if record is not None:
             found["attention"] = record.maps

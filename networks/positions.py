@@ -83,7 +83,6 @@ class LearnedPositions(nn.Module):
         nn.init.trunc_normal_(self.weight, std=0.02)
 
     def forward(self, grid: tuple[int, int]) -> Tensor:
-        weight = self.weight
-        if grid != tuple(weight.shape[-2:]):
-            weight = F.interpolate(weight, size=grid, mode="bicubic")
+        learned = tuple(self.weight.shape[-2:])
+        weight = self.weight if grid == learned else F.interpolate(self.weight, size=grid, mode="bicubic")
         return weight.flatten(2).mT  # (1, N, C)

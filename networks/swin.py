@@ -108,6 +108,7 @@ class SwinEncoder(nn.Module):
     Attributes:
         out_channels: channels of the last map.
         map_channels: channels of each of the five maps.
+        map_strides: pixels along the side of a token of each of them.
         stride: pixels along the side of a token of the last map.
         features: identity that the last map passes, the layer to name to Grad-CAM (channel-first).
         outputs: the same for the maps that leave stages 1, 2 and 3.
@@ -159,6 +160,7 @@ class SwinEncoder(nn.Module):
         self.patch_size = layout.patch_size
         self.stride = 8 * layout.patch_size
         self.map_channels = tuple(layout.embed_dim * factor for factor in (1, 2, 4, 8, 8))
+        self.map_strides = tuple(self.patch_size * factor for factor in (1, 2, 4, 8, 8))
         self.out_channels = self.map_channels[-1]
         self.swin = SwinTransformer(
             in_chans=in_channels,

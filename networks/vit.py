@@ -186,6 +186,7 @@ class ViTEncoder(nn.Module):
         grid: rows and columns of tokens at ``image_size``.
         out_channels: channels of the last map.
         map_channels: channels of each of the five maps, all the same.
+        map_strides: pixels along the side of a token of each of them, all the same.
         stride: pixels along the side of a token of the last map, ``patch_size``.
         features: identity that the last map passes, the layer to name to Grad-CAM (channel-first).
         outputs: the same for the maps at a quarter, half and three quarters of the blocks.
@@ -228,7 +229,7 @@ class ViTEncoder(nn.Module):
         self.in_channels = in_channels
         self.patch_size = self.stride = patch_size
         self.grid = self._grid(*image_size)
-        self.map_channels = (width,) * 5
+        self.map_channels, self.map_strides = (width,) * 5, (patch_size,) * 5
         self.out_channels = width
         self.use_checkpoint = use_checkpoint
         self.image_mean = image_mean
@@ -303,13 +304,16 @@ class ViTEncoder(nn.Module):
         """
         x = torch.cat([self.class_token.expand(tokens.shape[0], -1, -1).to(tokens.dtype), tokens], dim=1)
         seen = None if seen is None else F.pad(seen, (1, 0), value=True)
-        depth = len(self.blocks)
         found = []
         for block in self.blocks:
             # Recorded maps are kept anyway, and a second computation would record them twice.
             x = run_block(block, x, seen, use_checkpoint=self.use_checkpoint and not self._records())
             found.append(x)
-        return [*(found[max(quarter * depth // 4, 1) - 1] for quarter in (1, 2, 3)), self.norm(x)]
+        return [*(found[self.last_block(quarter)] for quarter in (1, 2, 3)), self.norm(x)]
+
+    def last_block(self, quarter: int) -> int:
+        """Index of the last block of a quarter, 1 to 4, of the blocks; the map of that number leaves it."""
+        return max(quarter * len(self.blocks) // 4, 1) - 1
 
     def _states(self, grid: Tensor, kept: Tensor | None) -> list[Tensor]:
         tokens = self.placed(grid)

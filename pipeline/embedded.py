@@ -34,7 +34,9 @@ def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients
     """Folder of a small phantom with ``lesions.json`` beside its datalist, a record for each lesion.
 
     Args:
-        folder, patients, seed: see :func:`embedded_dataset`.
+        folder: where the phantom is, or will be.
+        patients: how many; the share for test is a quarter.
+        seed: of the phantom and of the split.
     """
     root = embedded_dataset(folder, patients=patients, seed=seed)
     with idist.one_rank_first():

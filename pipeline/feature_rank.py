@@ -35,8 +35,8 @@ class FeatureRank:
     List it before handlers that read metrics.
 
     Args:
-        vectors: from an engine's output to features ``(B, C)``, for a network that makes no map of the whole image; None
-            listens to ``encoder.features``.
+        vectors: from an engine's output to features ``(B, C)``, for a network that makes no map of the whole image;
+            None listens to ``encoder.features``.
         warn_below: effective rank below which a warning is logged.
     """
 

@@ -53,8 +53,8 @@ class PrepareMultiScaleBatch(RandomBatches):
 class MultiScalePictures:
     """Write one picture an epoch of validation images: what the network saw, and each scale beside its target.
 
-    A column is one of the first images. Rows from above: the input without the removed patches, and for each scale the target and the
-    reconstruction, all enlarged to the largest of them.
+    A column is one of the first images. Rows from above: the input without the removed patches, and for each scale the
+    target and the reconstruction, all enlarged to the largest of them.
 
     Args:
         directory: receives ``reconstruction_epoch_001.png`` and so on.

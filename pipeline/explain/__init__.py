@@ -3,7 +3,7 @@
 from .attention import attention_maps
 from .faithfulness import insertion_deletion
 from .figure import case_figure
-from .gradcam import SwinGradCAM
+from .gradcam import TokenGradCAM
 from .hallucination import HallucinationReport
 from .lesion import lesion_region
 from .maps import Explainer, MapKind
@@ -16,7 +16,7 @@ __all__ = [
     "ExplanationWriter",
     "HallucinationReport",
     "MapKind",
-    "SwinGradCAM",
+    "TokenGradCAM",
     "attention_maps",
     "case_figure",
     "insertion_deletion",

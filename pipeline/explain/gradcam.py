@@ -1,4 +1,4 @@
-"""Grad-CAM and Grad-CAM++ of a Swin classifier through ``monai.visualize``.
+"""Grad-CAM and Grad-CAM++ of a classifier through ``monai.visualize``.
 
 Selvaraju et al. 2017, arXiv:1610.02391; Chattopadhyay et al. 2018, arXiv:1710.11063.
 """
@@ -16,15 +16,15 @@ from .attention import predicted_class
 from .grid import check_stage, tokens_to_image
 
 
-class SwinGradCAM:
+class TokenGradCAM:
     """Grad-CAM on the final feature map: ``ReLU(sum_k alpha_k F_k)`` with ``alpha_k`` the mean of ``dy_c/dF_k``.
 
-    The target is the channel-first map behind the encoder's final norm: MONAI's blocks are channels-last, on which
-    Grad-CAM is silently wrong, and the first norm of the last block gives background-heavy maps
+    The target is the channel-first map behind the encoder's final norm, of patch tokens alone: MONAI's blocks are
+    channels-last, on which Grad-CAM is silently wrong, and the first norm of the last block gives background-heavy maps
     (frgfm/torch-cam#412).
 
     Args:
-        network: a classifier around a :class:`SwinEncoder`; its state is left in evaluation mode.
+        network: a classifier; its state is left in evaluation mode.
         target_class: index of the logit that is explained; None: each image's predicted class of the first task.
         stage: 1 to 4, whose outgoing map is taken: 4 the final one, as published; before it, finer ones.
         plus_plus: Grad-CAM++, which weights gradients pixel by pixel and takes only those that speak for the class.
@@ -47,7 +47,7 @@ class SwinGradCAM:
         check_stage(stage)
         self.network = network
         self.target_class = target_class
-        self.stride = stride = network.encoder.patch_size * 2 ** min(stage, 3)  # stages 1 to 3 end with a merging
+        self.stride = stride = network.encoder.map_strides[stage]
         layer = "encoder.features" if stage == 4 else f"encoder.outputs.{stage - 1}"
         hooks = _ScorePerImage(network, layer, register_forward=True, register_backward=True)
         # MONAI's default normaliser turns the hottest pixel into 0: keep the map as it is. Its default upsampler would

@@ -22,7 +22,7 @@ from ..metrics import RESEARCH_USE, ThresholdRule, choose_threshold
 from ..metrics.behaviour import summarise_behaviour
 from ..metrics.explanation_summary import summarise_explanations
 from .cases import PairedCases
-from .maps import MapKind
+from .maps import DEFAULT_MAPS, MapKind
 from .probability import first_task
 from .subject import MALIGNANT, Subject
 
@@ -72,7 +72,7 @@ class HallucinationReport:
         dataset: Any,
         root: str | Path,
         twin: str | Path | None = None,
-        maps: Sequence[str] = tuple(MapKind),
+        maps: Sequence[str] = (*DEFAULT_MAPS, MapKind.GRADCAM_PLUS_PLUS, MapKind.OCCLUSION),
         stage: int = 4,
         faithfulness_images: int = 64,
         faithfulness_steps: int = 10,

@@ -10,10 +10,10 @@ from monai.utils import StrEnum
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ...networks import MammogramClassifier
+from ...networks import MammogramClassifier, ViTEncoder
 from ..metrics import explanation_measures
 from .attention import attention_maps, predicted_class
-from .gradcam import SwinGradCAM
+from .gradcam import TokenGradCAM
 from .occlusion import occlusion_maps, patch_side
 from .probability import first_task
 
@@ -24,11 +24,13 @@ Measured = dict[str, dict[str, NDArray[np.float64]]]
 class MapKind(StrEnum):
     """Ways to explain a decision.
 
-    ``attention``: what each token receives in the last self-attention layer. ``attention_gradient``: its heads
-    weighted by gradient. ``gradcam``, ``gradcam++``: see :class:`SwinGradCAM`. ``occlusion``: see
+    ``rollout``: attention followed through all layers, of a ViT alone. ``attention``: what each token receives in the
+    last self-attention layer. ``attention_gradient``: its heads
+    weighted by gradient. ``gradcam``, ``gradcam++``: see :class:`TokenGradCAM`. ``occlusion``: see
     :func:`occlusion_maps`, a forward pass for every patch.
     """
 
+    ROLLOUT = "rollout"
     ATTENTION = "attention"
     ATTENTION_GRADIENT = "attention_gradient"
     GRADCAM = "gradcam"
@@ -36,6 +38,7 @@ class MapKind(StrEnum):
     OCCLUSION = "occlusion"
 
 
+OF_ATTENTION = frozenset({MapKind.ROLLOUT, MapKind.ATTENTION, MapKind.ATTENTION_GRADIENT})
 DEFAULT_MAPS = (MapKind.ATTENTION, MapKind.ATTENTION_GRADIENT, MapKind.GRADCAM)
 EXPENSIVE = frozenset({MapKind.OCCLUSION})
 """Maps that cost many forward passes an image; the others cost one pass forward and one backward."""
@@ -53,7 +56,7 @@ class Explainer:
         batch: images in one forward pass of the expensive maps.
 
     Raises:
-        ValueError: an unknown or repeated map, or another stage.
+        ValueError: an unknown or repeated map, roll-out of a network that has none, or another stage.
     """
 
     def __init__(
@@ -70,13 +73,15 @@ class Explainer:
         if not maps or len(set(maps)) < len(maps) or set(maps) - set(known):
             raise ValueError(f"maps {list(maps)}: give some of {', '.join(known)}, each once")
         self.maps = [kind for kind in MapKind if kind in set(maps)]
+        if MapKind.ROLLOUT in self.maps and not isinstance(network.encoder, ViTEncoder):
+            raise ValueError("rollout follows attention over the whole picture, as a ViT has it; Swin's is in windows")
         self.network = network
         self.target_class = target_class
         self.stage = stage
         self.occlusion_passes = occlusion_passes
         self.batch = batch
-        self._cams: dict[str, SwinGradCAM] = {
-            kind: SwinGradCAM(network, target_class=target_class, stage=stage, plus_plus="++" in kind)
+        self._cams: dict[str, TokenGradCAM] = {
+            kind: TokenGradCAM(network, target_class=target_class, stage=stage, plus_plus="++" in kind)
             for kind in self.maps
             if kind in (MapKind.GRADCAM, MapKind.GRADCAM_PLUS_PLUS)
         }
@@ -87,14 +92,14 @@ class Explainer:
             return self._cams[kind].stride
         if kind == MapKind.OCCLUSION:
             return patch_side(size, self.occlusion_passes)
-        return int(self.network.encoder.patch_size) * 2 ** (self.stage - 1)
+        return self.network.encoder.map_strides[self.stage - 1]
 
     def __call__(self, images: Tensor, kinds: Sequence[str] | None = None) -> dict[str, Tensor]:
         """Maps ``(B, H, W)`` >= 0 by name, of all kinds or of some, for images ``(B, 2, H, W)``."""
         self.network.eval()
         wanted = self.maps if kinds is None else [kind for kind in self.maps if kind in set(kinds)]
         found: dict[str, Tensor] = {}
-        if {MapKind.ATTENTION, MapKind.ATTENTION_GRADIENT} & set(wanted):
+        if OF_ATTENTION & set(wanted):
             found |= attention_maps(self.network, images, target_class=self.target_class, stage=self.stage)
         found |= {str(kind): self._cams[kind](images) for kind in wanted if kind in self._cams}
         if MapKind.OCCLUSION in wanted:

@@ -183,7 +183,7 @@ class Subject:
     def _rivals(self, image: Tensor) -> list[Tensor]:
         """Two orders that know nothing of a lesion: random tokens, as smooth as a map, and the breast's centre."""
         size = image.shape[1:]
-        token = int(self.network.encoder.patch_size) * 2 ** (self.stage - 1)
+        token = self.network.encoder.map_strides[self.stage - 1]
         tokens = torch.rand(1, 1, *(-(-side // token) for side in size), generator=self.generator)
         return [tokens_to_image(tokens, size, token)[0, 0].to(image.device), centre_order(image[1])]
 

@@ -49,7 +49,7 @@ class ExplanationWriter:
             have one. Figures and maps are named after the former; after both where two data sets share an id.
         root: folder that the records' paths are relative to.
         target_class: the logit that is explained; None: the predicted class of the first task.
-        stage: stage of the encoder, 1 to 4, that the maps are of; see :class:`SwinGradCAM`, :func:`attention_maps`.
+        stage: stage of the encoder, 1 to 4, that the maps are of; see :class:`TokenGradCAM`, :func:`attention_maps`.
         maps: which kinds of map, see :class:`MapKind`.
         occlusion_passes: at most so many patches of an image are occluded, where occlusion is asked for.
         figures: how many images get a figure; those with a known lesion come first.

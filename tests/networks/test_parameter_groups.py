@@ -3,7 +3,9 @@
 import pytest
 import torch
 from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM
+from mammo.networks.masked_autoencoder import MaskedAutoencoder
 from mammo.networks.parameter_groups import parameter_groups
+from mammo.networks.vit import ViTEncoder
 from monai.optimizers import WarmupCosineSchedule
 from torch import nn
 
@@ -111,6 +113,48 @@ def test_a_decay_out_of_range_is_refused(decay, classifier):
         parameter_groups(classifier, 1e-3, 0.0, layer_decay=decay)
 
 
-def test_layers_need_a_swin_encoder():
-    with pytest.raises(ValueError, match=r"one Swin encoder; Linear has 0"):
+@pytest.fixture(scope="module")
+def vit() -> MammogramClassifier:
+    """Layers: 0 patches, class token and positions; 1, 2, 3 blocks; 4 the rest."""
+    return MammogramClassifier(
+        ViTEncoder(1, (32, 32), embed_dim=8, depth=3, num_heads=2, positions="learned"), head_norm="batch"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "layer", "rate"),
+    [
+        ("encoder.patch_embed.weight", 0, 0.0625),
+        ("encoder.patch_embed.bias", 0, 0.0625),
+        ("encoder.class_token", 0, 0.0625),
+        ("encoder.positions.weight", 0, 0.0625),
+        ("encoder.blocks.0.attn.qkv.weight", 1, 0.125),
+        ("encoder.blocks.1.norm2.bias", 2, 0.25),
+        ("encoder.blocks.2.mlp.linear2.weight", 3, 0.5),
+        ("encoder.norm.weight", 4, 1.0),
+        ("head.weight", 4, 1.0),
+    ],
+)
+def test_the_learning_rate_halves_with_every_layer_of_a_vit(name, layer, rate, vit):
+    groups = parameter_groups(vit, 1.0, 0.05, layer_decay=0.5)
+    group = group_of(groups, vit, name)
+    assert group["lr"] == rate
+    assert group["name"].startswith(f"layer {layer},")
+
+
+def test_class_and_mask_tokens_and_positions_are_not_decayed_and_decoders_are_the_last_layer(vit):
+    autoencoder = MaskedAutoencoder(vit.encoder, decoder_dim=8, decoder_depth=1, decoder_heads=2, scales=(1, 2))
+    groups = parameter_groups(autoencoder, 1.0, 0.05, layer_decay=0.5, decay_norms=False)
+    parameters = dict(autoencoder.named_parameters())
+    flat = {name for name, parameter in parameters.items() if parameter.ndim == 1}
+    spared = {name for name in parameters if group_of(groups, autoencoder, name)["weight_decay"] == 0}
+    assert spared == flat | {"encoder.class_token", "encoder.positions.weight", "entries.0.mask_token"}
+    outside = [name for name in parameters if not name.startswith("encoder.")]
+    assert {group_of(groups, autoencoder, name)["lr"] for name in outside} == {1.0}
+    blocks = [name for name in outside if "blocks.0" in name]  # a decoder's first block is no block of the encoder
+    assert blocks
+
+
+def test_layers_need_an_encoder():
+    with pytest.raises(ValueError, match=r"one Swin or ViT encoder; Linear has 0"):
         parameter_groups(nn.Linear(2, 2), 1e-3, 0.0, layer_decay=0.5)

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 from mammo.networks import MammogramClassifier, SwinEncoder
-from mammo.pipeline.explain import SwinGradCAM
+from mammo.pipeline.explain import TokenGradCAM
 
 SIZES = [(64, 64), (96, 48)]
 """The second is no multiple of the 32 pixels of a token."""
@@ -43,7 +43,7 @@ def test_each_image_of_a_batch_gets_the_map_of_the_formula(network, size):
     images = images_of(size)
     heat = torch.zeros(3)
     for target in (0, 1):
-        maps = SwinGradCAM(network, target_class=target)(images)
+        maps = TokenGradCAM(network, target_class=target)(images)
         assert maps.shape == (3, *size)
         heat += maps.std(dim=(1, 2))
         for image, found in zip(images, maps, strict=True):
@@ -58,15 +58,15 @@ def test_without_a_target_each_image_is_explained_by_its_predicted_class_of_the_
         network.head.bias[2:] += 100  # a class of the second task would win
         predicted = network(images)[:, :2].argmax(dim=1).tolist()
     assert set(predicted) == {0, 1}
-    maps = SwinGradCAM(network, target_class=None)(images)
+    maps = TokenGradCAM(network, target_class=None)(images)
     for image, found, index in zip(images, maps, predicted, strict=True):
         np.testing.assert_allclose(found, gradcam_by_hand(network, image, index), atol=1e-5)
 
 
 def test_a_frozen_network_is_explained_alike(network):
     images = images_of((64, 64))
-    expected = SwinGradCAM(network)(images)
-    torch.testing.assert_close(SwinGradCAM(network.requires_grad_(False))(images), expected)
+    expected = TokenGradCAM(network)(images)
+    torch.testing.assert_close(TokenGradCAM(network.requires_grad_(False))(images), expected)
 
 
 @pytest.mark.parametrize(("stage", "stride"), [(1, 8), (2, 16), (3, 32)])
@@ -82,17 +82,17 @@ def test_an_earlier_stage_gives_a_finer_map_of_the_same_formula(network, stage, 
     cam = (gradient.mean(dim=(2, 3), keepdim=True) * kept[0]).sum(dim=1)[0].relu().detach().numpy()
     assert cam.shape == (-(-96 // stride), -(-48 // stride))
     resized = cv2.resize(cam, (cam.shape[1] * stride, cam.shape[0] * stride), interpolation=cv2.INTER_LINEAR)
-    np.testing.assert_allclose(SwinGradCAM(network, stage=stage)(image)[0], resized[:96, :48], atol=1e-5)
+    np.testing.assert_allclose(TokenGradCAM(network, stage=stage)(image)[0], resized[:96, :48], atol=1e-5)
 
 
 def test_a_stage_that_does_not_exist_is_named(network):
     with pytest.raises(ValueError, match="stage 5 cannot be explained"):
-        SwinGradCAM(network, stage=5)
+        TokenGradCAM(network, stage=5)
 
 
 def test_grad_cam_plus_plus_of_a_batch_is_that_of_each_image_by_the_formula(network):
     images = images_of((64, 64), count=2)  # as many images as tokens in a row, where MONAI's scores would be mixed up
-    found = SwinGradCAM(network, plus_plus=True)(images)
+    found = TokenGradCAM(network, plus_plus=True)(images)
     kept = []
     network.encoder.features.register_forward_hook(lambda module, inputs, output: kept.append(output))
     for image, one in zip(images, found, strict=True):
