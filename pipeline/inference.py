@@ -14,8 +14,10 @@ from ignite.engine import Events
 from monai.engines import Workflow
 from monai.utils import ensure_tuple
 from numpy.typing import NDArray
+from torch import Tensor
 
-from .datasets import Record, scan
+from ..networks import label_probabilities
+from .datasets import Record, all_records, load_datalist, scan
 from .gate import Outcome
 from .handlers import write_table
 from .metrics import apply_class_temperature, apply_temperature
@@ -27,10 +29,11 @@ SUFFIXES = {"", ".dcm", ".dicom", ".png", ".pgm", ".tif", ".tiff", ".jpg", ".jpe
 
 
 class InferenceImages(Sequence[Record]):
-    """The usable images among files and folders; the others are kept in ``quarantine`` with their reasons.
+    """The usable images among files, folders and datalists; the others are in ``quarantine`` with their reasons.
 
     Args:
-        paths: a file or folder, or several; folders are searched.
+        paths: a file or folder, or several; folders are searched. Of a datalist (``.json``) all records are taken,
+            lesions with their ``crop``.
         transform: deterministic transforms that prepare an image.
         cache_dir: keeps prepared images; None keeps nothing.
         workers: images prepared at a time.
@@ -52,12 +55,9 @@ class InferenceImages(Sequence[Record]):
         workers: int = 1,
         gate: str = "training",
     ) -> None:
-        files = [file for path in ensure_tuple(paths) for file in find_images(Path(path))]
-        if not files:
+        records = [record for path in ensure_tuple(paths) for record in _records(Path(path))]
+        if not records:
             raise ValueError(f"no image below {', '.join(map(str, ensure_tuple(paths)))}")
-        records = [
-            Record(image=str(file), image_id=str(file), patient_id=str(file), dataset="inference") for file in files
-        ]
         result = scan(records, transform, cache_dir, workers, policy=gate)
         because = result.gate.policy.because
         self.warnings = {row.image: because(row.verdict, Outcome.WARN)[0] for row in result.gate.rows}
@@ -69,6 +69,14 @@ class InferenceImages(Sequence[Record]):
 
     def __len__(self) -> int:
         return len(self.records)
+
+
+def _records(path: Path) -> list[Record]:
+    if path.suffix.lower() == ".json":
+        return [record for _, record in all_records(load_datalist(path))]
+    return [
+        Record(image=name, image_id=name, patient_id=name, dataset="inference") for name in map(str, find_images(path))
+    ]
 
 
 def find_images(path: Path) -> list[Path]:
@@ -90,12 +98,14 @@ class ScoreWriter:
 
     With operating points there are also ``probability_calibrated`` and, for two classes, a column ``flagged_RULE`` for
     each threshold that was locked on validation images. A network of K > 2 classes gives ``probability_0`` to
-    ``probability_{K-1}`` instead. The column ``calibrated`` speaks of ``probability``, as the network gives it.
+    ``probability_{K-1}`` instead, and one of many labels ``probability_NAME``, ``probability_calibrated_NAME`` and
+    ``flagged_NAME`` of each. The column ``calibrated`` speaks of ``probability``, as the network gives it.
 
     Args:
         path: the CSV file to write.
         images: the images given, usable or not.
         tasks: class count of each task in the order of the logits; the first one is written.
+        multi_label: each task, of two classes, is a label that an image has or has not, and all are written.
         operating_points: ``operating_points.json`` of an evaluation of the same weights, or None.
     """
 
@@ -105,11 +115,13 @@ class ScoreWriter:
         *,
         images: InferenceImages,
         tasks: Mapping[str, int] | None = None,
+        multi_label: bool = False,
         operating_points: str | Path | None = None,
     ) -> None:
         self.path = Path(path)
         self.images = images
-        self.classes = 2 if tasks is None else next(iter(tasks.values()))
+        self.tasks = {"pathology": 2} if tasks is None else dict(tasks)
+        self.multi_label = multi_label
         self.points = None if operating_points is None else read_operating_points(operating_points)
         self.rows: list[dict[str, Any]] = []
 
@@ -127,13 +139,17 @@ class ScoreWriter:
             scored = quality != "empty"
             row = {"image": item["image_id"], "status": "scored" if scored else "not scored"}
             if scored:
-                row |= self._scores(output["pred"][: self.classes].softmax(dim=0).double().cpu().numpy())
+                row |= self._scores(output["pred"])
             self.rows.append(row | {"mask_quality": quality, "reason": reason})
 
-    def _scores(self, probabilities: NDArray[np.float64]) -> dict[str, Any]:
-        """The columns of one image from its probabilities ``(K,)``."""
+    def _scores(self, logits: Tensor) -> dict[str, Any]:
+        """The columns of one image."""
         temperature = None if self.points is None else self.points["temperature"]
-        if self.classes > 2:
+        if self.multi_label:
+            return self._labels(label_probabilities(logits, self.tasks).double().cpu().numpy(), temperature)
+        classes = next(iter(self.tasks.values()))
+        probabilities = logits[:classes].softmax(dim=0).double().cpu().numpy()
+        if classes > 2:
             scores = _columns("probability", probabilities) | {"calibrated": False}
             if temperature is not None:
                 calibrated = apply_class_temperature(probabilities[None], temperature)[0]
@@ -145,6 +161,16 @@ class ScoreWriter:
             scores["probability_calibrated"] = float(apply_temperature([probability], temperature)[0])
         thresholds = {} if self.points is None else self.points["thresholds"].get("image", {})
         return scores | {f"flagged_{rule}": probability >= threshold for rule, threshold in thresholds.items()}
+
+    def _labels(self, probabilities: NDArray[np.float64], temperature: float | None) -> dict[str, Any]:
+        scores = {f"probability_{name}": float(p) for name, p in zip(self.tasks, probabilities, strict=True)}
+        scores |= {"calibrated": False}
+        if temperature is not None:
+            calibrated = apply_temperature(probabilities, temperature)
+            scores |= {f"probability_calibrated_{n}": float(p) for n, p in zip(self.tasks, calibrated, strict=True)}
+        thresholds = {} if self.points is None else self.points["thresholds"]
+        flags = {f"flagged_{name}": scores[f"probability_{name}"] >= of["youden"] for name, of in thresholds.items()}
+        return scores | flags
 
     def write(self, engine: Workflow | None = None) -> None:
         """Write the table, the images that could not be scored included."""

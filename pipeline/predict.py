@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import yaml
 from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
-from .datasets.labels import task_sizes
+from .evaluation import describe_task
 from .evidence.hashes import sha256_of
 from .evidence.run_files import OPERATING_POINTS
 from .inference import read_operating_points
@@ -22,9 +23,12 @@ logger = logging.getLogger(__name__)
 SHARED = (
     "size",
     "tasks",
+    "multi_label",
+    "positions",
     "pooling",
     "tokens",
     "head_norm",
+    "final_norm",
     "image_size",
     "resize",
     "background",
@@ -45,7 +49,7 @@ def predict(
     """Score images and write one row each to ``out``.
 
     Args:
-        images: files and folders.
+        images: files, folders and datalists.
         checkpoint: ``checkpoints/best.pt`` of a finetune run, whose ``config.yaml`` tells the network.
         out: the CSV file to write.
         gate: policy of the input gate: training, deploy or all.
@@ -57,7 +61,8 @@ def predict(
             is no image, or none that can be scored, in which case ``out`` is written all the same.
     """
     options = training_options(checkpoint)
-    points = find_operating_points(checkpoint, operating_points, task=next(iter(task_sizes(options["tasks"]))))
+    task = describe_task(options["tasks"], None if options.get("multi_label") else 0)["name"]
+    points = find_operating_points(checkpoint, operating_points, task=task)
     overrides: dict[str, Any] = options | {
         "checkpoint": str(checkpoint),
         "dataset_dir": [str(path) for path in images],
@@ -66,7 +71,7 @@ def predict(
     }
     if points is not None:
         overrides["operating_points"] = str(points)
-    configuration = bundle_root("swin_mim") / "configs" / "inference.json"
+    configuration = bundle_of(checkpoint) / "configs" / "inference.json"
     workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)
     workflow.initialize()
     workflow.run()
@@ -116,8 +121,24 @@ def training_options(checkpoint: Path) -> dict[str, Any]:
     Raises:
         ValueError: if there is no ``config.yaml`` in the run folder above the checkpoint.
     """
+    config = _configuration(checkpoint)
+    return {name: config[name] for name in SHARED if name in config}
+
+
+def bundle_of(checkpoint: Path) -> Path:
+    """Folder of the bundle whose run left a checkpoint.
+
+    Raises:
+        ValueError: as :func:`training_options`.
+    """
+    # As it stands in the bundle's configurations, unresolved: $str(bundles.bundle_root('NAME')).
+    named = re.search(r"bundle_root\('(\w+)'\)", str(_configuration(checkpoint).get("bundle_root")))
+    return bundle_root("swin_mim" if named is None else named[1])
+
+
+def _configuration(checkpoint: Path) -> dict[str, Any]:
     path = checkpoint.parent.parent / "config.yaml"
     if not path.is_file():
         raise ValueError(f"no {path}: give checkpoints/best.pt inside the folder of its run, which tells the network")
-    config = yaml.safe_load(path.read_text())
-    return {name: config[name] for name in SHARED if name in config}
+    config: dict[str, Any] = yaml.safe_load(path.read_text())
+    return config

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from ..files import write_atomically
 
 TITLES = {
+    "rollout": "Attention roll-out",
     "attention": "Attention",
     "attention_gradient": "Gradient-weighted attention",
     "gradcam": "Grad-CAM",
@@ -44,14 +45,12 @@ def case_figure(
     """
     figure = Figure(figsize=(3.0 * (1 + len(maps)), 3.4), layout="constrained")
     FigureCanvasAgg(figure)
+    titles = TITLES | {"image": "Image, breast outline" + (", lesion" if roi is not None else "")}
     panels = figure.subplots(1, 1 + len(maps), squeeze=False)[0]
     for axes, name in zip(panels, ["image", *maps], strict=True):
         axes.imshow(image, cmap="gray", vmin=0, vmax=1)
         axes.set_axis_off()
-        axes.set_title(
-            TITLES.get(name, "Image, breast outline, lesion" if roi is not None else "Image, breast outline"),
-            fontsize=9,
-        )
+        axes.set_title(titles[name], fontsize=9)
         if name == "image":
             axes.contour(mask, levels=[0.5], colors="#33ddff", linewidths=0.8)
         else:

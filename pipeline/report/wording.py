@@ -12,6 +12,7 @@ NAMES = {
     "iou": "Overlap (IoU), hottest 5 %",
     "hit_iou_25": "Overlap (IoU) at least 0.25",
     "hit_iou_50": "Overlap (IoU) at least 0.50",
+    "rollout": "Attention roll-out",
     "attention": "Attention",
     "attention_gradient": "Gradient-weighted attention",
     "gradcam": "Grad-CAM",
@@ -19,6 +20,7 @@ NAMES = {
     "occlusion": "Occlusion sensitivity",
     "auc": "AUC",
     "reconstruction_l1": "reconstruction error (L1)",
+    "reconstruction": "reconstruction error",
     "feature_rank": "effective rank of the features",
     "feature_std": "spread of the features",
 }

@@ -29,7 +29,7 @@ RESERVED = {
 }
 """Keys of the bundle that studies set, with the way to say so."""
 
-NETWORK = ("tokens", "pooling", "head_norm")
+NETWORK = ("tokens", "pooling", "head_norm", "final_norm", "positions")
 """Keys of fine-tuning that later stages must share; variants may differ in them."""
 
 

@@ -3,9 +3,10 @@
 import pytest
 import torch
 from mammo.networks import MammogramClassifier
+from mammo.networks.attention import build_attention
 from mammo.networks.attention_maps import stitch_attention_received
 from mammo.networks.positions import sincos_positions
-from mammo.networks.vit import ViTEncoder, attention_rollout, record_vit_attention
+from mammo.networks.vit import ViTBlock, ViTEncoder, attention_rollout, record_vit_attention
 from torch.nn import functional as F
 
 
@@ -128,6 +129,13 @@ def test_drop_path_rises_from_zero_and_is_random_in_training_only():
     assert torch.equal(encoder(image)[-1], encoder(image)[-1])
     encoder.train()
     assert not torch.equal(encoder(image)[-1], encoder(image)[-1])
+
+
+def test_a_block_whose_paths_are_dropped_passes_its_input():
+    block = ViTBlock(32, 2, build_attention("standard", heads=2, head_dim=16, grid=(2, 3)), drop_path=1.0)
+    x = torch.rand(2, 7, 32)
+    assert torch.equal(block.train()(x), x)
+    assert not torch.equal(block.eval()(x), x)
 
 
 def test_image_is_standardised_with_the_given_grey_values(encoder):

@@ -74,6 +74,13 @@ def test_values_are_the_published_formula_in_float64():
     torch.testing.assert_close(attention(q, k, v).double(), expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64])
+def test_values_have_the_type_of_the_queries_under_autocast_too(dtype):
+    q, k, v = (x.to(dtype) for x in inputs())
+    with torch.autocast("cpu", torch.bfloat16):
+        assert PerformerAttention(16)(q, k, v).dtype == dtype
+
+
 def test_directions_are_orthogonal_in_blocks():
     directions = F.normalize(orthogonal_directions(40, 16, generator()), dim=1)
     for block in directions.split(16):

@@ -179,6 +179,17 @@ def test_what_is_not_known_of_an_image_does_not_count_for_that_label(tables):
     assert found["levels"]["image"]["hamming_loss"]["value"] == pytest.approx(wrong.sum() / (3 * 120 - 51))
 
 
+def test_its_interval_has_the_weights_of_the_rows_that_know_it(tables):
+    test = tables[0].copy()
+    unknown = np.random.default_rng(0).random(120) < 0.5
+    test.loc[unknown, LABELS[1]] = -1
+    told = evaluate_labels(test, draws=DRAWS)["labels"]["spiculated"]["auc"]
+    truth, scores = (values[~unknown, 1] for values in arrays(tables[0]))
+    weights = np.concatenate(list(patient_weights(test["patient_id"], DRAWS, 0)))[:, ~unknown]
+    values = [roc_auc_score(truth, scores, sample_weight=w) for w in weights]
+    assert [told["low"], told["high"]] == pytest.approx(list(np.quantile(values, [0.025, 0.975])))
+
+
 def test_a_label_that_no_image_has_is_left_out_of_the_mean_with_a_reason(tables):
     found = evaluate_labels(tables[0].assign(label_obscured=0), tables[1], draws=5)
     truth, scores = arrays(tables[0])
