@@ -112,8 +112,11 @@ def build_parser() -> argparse.ArgumentParser:
     convert = verbs.add_parser(
         "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
     )
-    convert.add_argument("weights", type=Path, help="Swin of the official repository, timm, SimMIM or transformers")
+    convert.add_argument("weights", type=Path, help="Swin or ViT: official, MAE, timm, SimMIM, transformers")
     convert.add_argument("out", type=Path, help="the .safetensors file to write")
+    convert.add_argument(
+        "--image_size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="to resize a ViT's learned positions to"
+    )
     convert.add_argument("--colour", action="store_true", help="leave three input channels; else they become one")
     convert.add_argument("--export", action="store_true", help="the other way: an encoder of ours under official names")
     convert.set_defaults(verb=_convert, name="convert")
@@ -210,7 +213,7 @@ def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     if arguments.export:
         export(arguments.weights, arguments.out)
     else:
-        convert(arguments.weights, arguments.out, colour=arguments.colour)
+        convert(arguments.weights, arguments.out, colour=arguments.colour, image_size=arguments.image_size)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from safetensors.torch import save
@@ -12,7 +13,9 @@ from torch import Tensor
 
 from ..networks import encoder_state, read_state
 from ..networks.public_swin import IMAGENET, convert_swin, export_swin
+from ..networks.public_vit import convert_vit, export_vit
 from ..networks.swin import LAYOUTS
+from ..networks.vit import LAYOUTS as VIT_LAYOUTS
 from .files import write_atomically
 
 __all__ = ["convert", "export"]
@@ -20,20 +23,31 @@ __all__ = ["convert", "export"]
 logger = logging.getLogger(__name__)
 
 
-def convert(weights: Path, out: Path, *, colour: bool = False) -> Path:
-    """Write the encoder of a public Swin checkpoint in our layout.
+PATCH = 16
+"""Pixels along the side of a ViT's patch, in the bundles."""
+
+
+def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Sequence[int] | None = None) -> Path:
+    """Write the encoder of a public Swin or ViT checkpoint in our layout.
 
     Args:
-        weights: ``.pt``, ``.pth`` or ``.safetensors`` with the names of the official repository, timm, SimMIM or
-            transformers; tensors only, no code from it is run.
+        weights: ``.pt``, ``.pth`` or ``.safetensors`` with the names of the official repositories (Swin, MAE), timm,
+            SimMIM or transformers; tensors only, no code from it is run.
         out: the ``.safetensors`` file to write.
         colour: leave three input channels; otherwise they become one, for ``image_mean`` 0.449 and ``image_std`` 0.226.
+        image_size: rows and columns of the images to come, to which a ViT's learned positions are resized; None leaves
+            them. Swin and MAE have none to resize.
 
     Raises:
         ValueError: for another kind of file or network, or an ``out`` of another kind.
     """
     _check_ending(out)
-    state, left = convert_swin(read_state(weights), None if colour else IMAGENET)
+    public, stem = read_state(weights), None if colour else IMAGENET
+    if _is_vit(public):
+        grid = None if image_size is None else (image_size[0] // PATCH, image_size[1] // PATCH)
+        state, left = convert_vit(public, stem, grid=grid)
+    else:
+        state, left = convert_swin(public, stem)
     write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
     logger.info("%s: %d tensors, %s", out, len(state), _describe(state))
     if left:
@@ -48,9 +62,10 @@ def export(checkpoint: Path, out: Path) -> Path:
         ValueError: for another kind of file or network, or an ``out`` of another kind.
     """
     _check_ending(out)
-    state = export_swin(encoder_state(checkpoint))
+    ours = encoder_state(checkpoint)
+    state = export_vit(ours) if _is_vit(ours) else export_swin(ours)
     write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
-    logger.info("%s: %d tensors under the names of the official repository and timm", out, len(state))
+    logger.info("%s: %d tensors under the names of the official repositories and timm", out, len(state))
     return out
 
 
@@ -59,7 +74,13 @@ def _check_ending(out: Path) -> None:
         raise ValueError(f"{out}: weights are written as .safetensors; name such a file")
 
 
+def _is_vit(state: dict[str, Tensor]) -> bool:
+    return any(name.endswith(("cls_token", "class_token")) for name in state)
+
+
 def _describe(state: dict[str, Tensor]) -> str:
+    if "class_token" in state:
+        return _describe_vit(state)
     weight = state["swin.patch_embed.proj.weight"]
     found = {match.groups() for name in state if (match := re.match(r"swin\.layers(\d)\.0\.blocks\.(\d+)\.", name))}
     counts = Counter(stage for stage, _ in found)
@@ -70,3 +91,12 @@ def _describe(state: dict[str, Tensor]) -> str:
     size = next((name for name, layout in LAYOUTS.items() if layout[:3] == (len(weight), depths, heads)), None)
     kind = f"--size {size}" if size else f"embed_dim {len(weight)}, depths {depths}, heads {heads}"
     return f"{weight.shape[1]} input channel(s), {kind}, window {window}"
+
+
+def _describe_vit(state: dict[str, Tensor]) -> str:
+    weight = state["patch_embed.weight"]
+    depth = len({match[1] for name in state if (match := re.match(r"blocks\.(\d+)\.", name))})
+    layouts = ((name, layout) for name, layout in VIT_LAYOUTS.items() if layout[:2] == (len(weight), depth))
+    kind = next((f"--size {name}" for name, _ in layouts), f"embed_dim {len(weight)}, depth {depth}")
+    positions = "--positions learned" if "positions.weight" in state else "positions sincos"
+    return f"{weight.shape[1]} input channel(s), {kind}, {positions}"

@@ -16,13 +16,14 @@ def add_study_verb(verbs: Any) -> None:
     """Add the parser of ``study`` and of its studies to the command line's subparsers."""
     study = verbs.add_parser(
         "study",
-        help="many runs by one command: label_efficiency, cross_validation, ablation, twins",
+        help="many runs by one command: label_efficiency, pretraining, cross_validation, ablation, twins",
         description="Runs the stages of a study side by side, a core each; stopped, it goes on where it was. Further "
         "options are keys of the bundle's stages: --KEY VALUE.",
         allow_abbrev=False,
     )
     studies = study.add_subparsers(metavar="STUDY", required=True)
     _add_label_efficiency(studies)
+    _add_pretraining(studies)
     _add_cross_validation(studies)
     _add_ablation(studies)
     _add_twins(studies)
@@ -62,7 +63,7 @@ def _setting(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any
     )
 
 
-def _recipe(arguments: argparse.Namespace, setting: Any) -> Any:
+def _recipe(arguments: argparse.Namespace, setting: Any, **options: Any) -> Any:
     from .study import Recipe
 
     return Recipe(
@@ -71,6 +72,7 @@ def _recipe(arguments: argparse.Namespace, setting: Any) -> Any:
         finetune_steps=arguments.finetune_steps,
         validate_every=arguments.validate_every,
         pretrain_learning_rate=arguments.pretrain_learning_rate,
+        **options,
     )
 
 
@@ -103,6 +105,36 @@ def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any
         seeds=arguments.seeds,
         learning_rates=arguments.learning_rates,
         selection_seeds=arguments.selection_seeds,
+    )
+    study.run()
+
+
+def _add_pretraining(studies: Any) -> None:
+    parser = _add(studies, "pretraining", "MIRAM, MAE, MoCo-v3, DINO and none, on the same ViT: downstream AUC")
+    parser.set_defaults(bundle="miram")
+    parser.add_argument(
+        "--pretrainings", nargs="+", default=["miram", "mae"], help="names; the first against all others"
+    )
+    parser.add_argument("--fractions", type=float, nargs="+", default=[100], help="percent of labelled patients")
+    parser.add_argument("--learning_rates", type=float, nargs="+", required=True, help="grid; chosen on validation")
+    parser.add_argument("--selection_seeds", type=int, default=1, help="how many seeds choose the learning rate")
+    parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    parser.set_defaults(verb=_pretraining)
+
+
+def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .study import LabelEfficiency, pretraining_arms
+
+    recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
+    arms = pretraining_arms(recipe, arguments.pretrainings, imagenet=arguments.imagenet)
+    study = LabelEfficiency(
+        recipe,
+        arms,
+        fractions=arguments.fractions,
+        seeds=arguments.seeds,
+        learning_rates=arguments.learning_rates,
+        selection_seeds=arguments.selection_seeds,
+        reference=arms[1].name,
     )
     study.run()
 

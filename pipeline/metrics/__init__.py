@@ -12,7 +12,7 @@ from .calibration import (
     fit_temperature,
     reliability_curve,
 )
-from .compare import compare, compare_explanations, compare_seeds
+from .compare import compare, compare_explanations
 from .decision_curve import decision_curve
 from .delong import DeLong, delong
 from .discrimination import (
@@ -55,6 +55,7 @@ from .predictions import (
     patient_keys,
     read_predictions,
 )
+from .seeds import compare_seeds, ranking_statistics, score, score_over_seeds
 from .subgroups import subgroups
 
 __all__ = [
@@ -108,11 +109,14 @@ __all__ = [
     "patient_keys",
     "patient_weights",
     "probabilistic_f1",
+    "ranking_statistics",
     "read_behaviour",
     "read_explanations",
     "read_predictions",
     "reliability_curve",
     "restricted",
+    "score",
+    "score_over_seeds",
     "sensitivity_at_specificity",
     "specificity_at_sensitivity",
     "subgroups",

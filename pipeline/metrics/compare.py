@@ -46,38 +46,6 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 2000, seed: int = 
     }
 
 
-def compare_seeds(
-    a: Sequence[pd.DataFrame], b: Sequence[pd.DataFrame], *, draws: int = 2000, seed: int = 0
-) -> dict[str, Any]:
-    """Compare two recipes that were each trained with several seeds, by mean AUC over seeds.
-
-    Each draw resamples the patients, the same for all runs, and the seeds of either side, so that the
-    interval holds the luck of training as well as that of sampling. With one seed a side it equals
-    :func:`compare`.
-
-    Raises:
-        ValueError: a side is empty, the runs' images or labels differ, or a class is absent.
-    """
-    if not a or not b:
-        raise ValueError("each side needs the predictions of at least one seed")
-    runs = [labelled(check_predictions(frame, "a run")) for frame in (*a, *b)]
-    paired = [paired_tables(runs[0], run)[1] for run in runs]
-    labels, patients = paired[0]["label"].to_numpy(), patient_keys(paired[0])
-    check_two_classes(labels, paired[0]["probability"])
-    statistics = [weighted_auc(labels, run["probability"]) for run in paired]
-    sides = statistics[: len(a)], statistics[len(a) :]
-    generator = np.random.default_rng(seed + 1)  # apart from the patients' draws
-    interval = bootstrap(difference(*(over_seeds(side, generator) for side in sides)), patients, draws=draws, seed=seed)
-    means = [float(np.mean([one(np.ones((1, labels.size)))[0] for one in side])) for side in sides]
-    return {
-        "auc_a": means[0],
-        "auc_b": means[1],
-        "difference": interval.as_dict(),
-        "seeds_a": len(a),
-        "seeds_b": len(b),
-    }
-
-
 def compare_explanations(
     a: pd.DataFrame, b: pd.DataFrame, measure: str = "background_ratio", *, draws: int = 2000, seed: int = 0
 ) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from .ablation import choose_setting, grid, run_ablation, run_twins, twins
 from .cross_validation import CrossValidation
 from .folds import fold_settings
 from .label_efficiency import Arm, LabelEfficiency, arms_of
+from .pretraining_arms import PRETRAININGS, pretraining_arms
 from .recipe import Recipe
 from .runner import Outcome, Outcomes, run_stages
 from .setting import Setting
@@ -11,6 +12,7 @@ from .stage import Stage, in_order
 from .variants import Variant, Variants
 
 __all__ = [
+    "PRETRAININGS",
     "Arm",
     "CrossValidation",
     "LabelEfficiency",
@@ -26,6 +28,7 @@ __all__ = [
     "fold_settings",
     "grid",
     "in_order",
+    "pretraining_arms",
     "run_ablation",
     "run_stages",
     "run_twins",

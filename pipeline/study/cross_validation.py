@@ -60,8 +60,7 @@ class CrossValidation:
     ) -> None:
         self.recipes, self.arms, self.seeds = list(recipes), {arm.name: arm for arm in arms}, list(seeds)
         self.setting = self.recipes[0].setting
-        default = float(self.setting.default("finetune", "learning_rate"))
-        self.learning_rates = sorted(learning_rates or [default])
+        self.learning_rates = sorted(learning_rates or [self.recipes[0].default_rate()])
         for name, values in (("seeds", self.seeds), ("learning_rates", self.learning_rates)):
             if not values or len(set(values)) < len(values):
                 raise ValueError(f"--{name} must be one or more different numbers, got {values}")

@@ -11,10 +11,10 @@ from typing import Any
 import pandas as pd
 
 from ..datasets.splits import label_fraction, patient_key
-from ..metrics import area_under_roc, average_precision, compare_seeds
+from ..metrics import compare_seeds, score, score_over_seeds
 from .label_efficiency_report import write_report
 from .recipe import Recipe
-from .results import best_validation, score_over_seeds, section_of
+from .results import best_validation, section_of
 from .runner import Outcomes
 from .selection import choose
 from .stage import Stage
@@ -36,6 +36,7 @@ class Arm:
         steps: optimiser steps of its fine-tuning.
         pretraining: overrides of the study's own pretraining, from which it starts, and which costs steps too; None
             for none.
+        stage: of the bundle, that pretrains it.
         weights: a file of weights it starts from.
         overrides: of its fine-tuning.
     """
@@ -43,12 +44,13 @@ class Arm:
     name: str
     steps: int
     pretraining: Mapping[str, Any] | None = None
+    stage: str = "pretrain"
     weights: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def start(self, recipe: Recipe, seed: int) -> Stage | str | None:
         """What its fine-tuning starts from: a pretraining, a file of weights, or None for random weights."""
-        return self.weights if self.pretraining is None else recipe.pretraining(seed, **self.pretraining)
+        return self.weights if self.pretraining is None else recipe.pretraining(seed, self.stage, **self.pretraining)
 
     def all_steps(self, recipe: Recipe) -> int:
         """Its optimiser steps, pretraining included."""
@@ -108,11 +110,13 @@ class LabelEfficiency:
 
     Args:
         recipe: makes the stages.
-        arms: see :func:`arms_of`.
+        arms: see :func:`arms_of` and :func:`~mammo.pipeline.study.pretraining_arms.pretraining_arms`; the first is
+            compared with all others.
         fractions: shares in percent.
         seeds: of the runs.
         learning_rates: the grid; None takes the configuration's only.
         selection_seeds: seeds, the first ones, that choose the learning rate.
+        reference: the arm that the first one is compared with in the primary endpoint.
 
     Raises:
         ValueError: for an empty or repeated list, or more ``selection_seeds`` than seeds.
@@ -127,11 +131,11 @@ class LabelEfficiency:
         seeds: Sequence[int],
         learning_rates: Sequence[float] | None = None,
         selection_seeds: int = 1,
+        reference: str = REFERENCE,
     ) -> None:
         self.recipe, self.arms, self.seeds = recipe, list(arms), list(seeds)
-        self.fractions = sorted(fractions)
-        default = float(recipe.setting.default("finetune", "learning_rate"))
-        self.learning_rates = sorted(learning_rates or [default])
+        self.fractions, self.reference = sorted(fractions), reference
+        self.learning_rates = sorted(learning_rates or [recipe.default_rate()])
         self.selection = self.seeds[:selection_seeds]
         for name, values in (
             ("fractions", self.fractions),
@@ -239,8 +243,8 @@ class LabelEfficiency:
         if evaluated is not None and evaluated.reason is None:
             test = section_of(evaluated.folder, "test")
             row["evaluation"] = evaluated.folder.name
-            row["test_auc"] = area_under_roc(test["label"], test["probability"])
-            row["test_average_precision"] = average_precision(test["label"], test["probability"])
+            row["test_auc"] = score(test)
+            row["test_average_precision"] = score(test, "average_precision")
         elif evaluated is not None and ended.reason is None:
             row["reason"] = evaluated.reason
         if row["reason"] is not None:
@@ -258,7 +262,7 @@ class LabelEfficiency:
         primary = 10.0 if 10 in self.fractions else self.fractions[0]
         first = self.arms[0].name
         return {
-            "primary_endpoint": f"test AUC at {primary:g} % of the labels, {first} minus {REFERENCE}",
+            "primary_endpoint": f"test AUC at {primary:g} % of the labels, {first} minus {self.reference}",
             "primary_fraction": primary,
             "fractions": self.fractions,
             "arms": [arm.name for arm in self.arms],

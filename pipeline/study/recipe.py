@@ -42,6 +42,7 @@ class Recipe:
         finetune_steps: optimiser steps of fine-tuning.
         validate_every: steps between validations; both numbers of steps must be multiples of it.
         pretrain_learning_rate: None takes the configuration's.
+        two_classes: refuse a first task of other than two classes, see :meth:`Setting.check`.
 
     Raises:
         ValueError: for steps that do not divide, or an option that the study sets itself.
@@ -55,8 +56,9 @@ class Recipe:
         finetune_steps: int = 400,
         validate_every: int = 40,
         pretrain_learning_rate: float | None = None,
+        two_classes: bool = True,
     ) -> None:
-        setting.check(RESERVED)
+        setting.check(RESERVED, two_classes=two_classes)
         self.setting = setting
         self.pretrain_steps = pretrain_steps
         self.finetune_steps = finetune_steps
@@ -73,14 +75,27 @@ class Recipe:
                 f"--finetune_steps {finetune_steps} must be above 0, --pretrain_steps {pretrain_steps} not below"
             )
 
-    def pretraining(self, seed: int, **overrides: Any) -> Stage | None:
-        """Pretraining of one seed; None where a study has none."""
+    def default_rate(self) -> float:
+        """The learning rate of fine-tuning that the configuration has, as a grid of one.
+
+        Raises:
+            ValueError: it follows from other keys there.
+        """
+        rate = self.setting.default("finetune", "learning_rate")
+        if isinstance(rate, str):
+            raise ValueError(
+                f"the learning rate of {self.setting.bundle} follows from other keys; give --learning_rates"
+            )
+        return float(rate)
+
+    def pretraining(self, seed: int, stage: str = "pretrain", **overrides: Any) -> Stage | None:
+        """Pretraining of one seed by a stage of the bundle; None where a study has none."""
         if self.pretrain_steps == 0:
             return None
         if self.pretrain_learning_rate is not None:
             overrides = {"learning_rate": self.pretrain_learning_rate} | overrides
         return self.setting.stage(
-            "pretrain", f"seed {seed}", pretrained=None, seed=seed, **self._epochs(self.pretrain_steps), **overrides
+            stage, f"seed {seed}", pretrained=None, seed=seed, **self._epochs(self.pretrain_steps), **overrides
         )
 
     def finetuning(

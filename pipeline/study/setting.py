@@ -14,6 +14,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ...bundles import bundle_root
 from ..datasets import Record, load_datalist
 from ..datasets.labels import OneClassError, encode_labels, require_two_classes, task_sizes
 from ..datasets.prepare import Preparation, prepare_images
@@ -26,7 +27,8 @@ __all__ = ["Setting"]
 
 logger = logging.getLogger(__name__)
 
-STAGES = ("pretrain", "finetune", "evaluate", "explain")
+STAGES = ("pretrain*", "finetune", "evaluate", "explain")
+"""Configurations of a bundle that studies run, as patterns of names."""
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,12 @@ class Setting:
     workers: int = 1
 
     @property
+    def stages(self) -> list[str]:
+        """Names of the bundle's configurations that studies run."""
+        folder = bundle_root(self.bundle) / "configs"
+        return sorted(path.stem for pattern in STAGES for path in folder.glob(f"{pattern}.yaml"))
+
+    @property
     def runs(self) -> Path:
         """Folder of the run folders."""
         return self.output_dir / "runs"
@@ -73,16 +81,17 @@ class Setting:
         """Folder of prepared images."""
         return (self.cache_dir or self.output_dir / "cache").absolute()
 
-    def check(self, reserved: Mapping[str, str]) -> None:
+    def check(self, reserved: Mapping[str, str], *, two_classes: bool = True) -> None:
         """Refuse what would fail, or mean nothing, after hours: options that no stage knows, sections of one class.
 
         Args:
             reserved: keys that the study sets itself, with the way to say so.
+            two_classes: what the study measures is there for a first task of two classes alone.
 
         Raises:
             ValueError: naming the option; or the section whose labels of the first task are of one class.
         """
-        known = {stage: self.keys(stage) for stage in STAGES}
+        known = {stage: self.keys(stage) for stage in self.stages}
         for name in self.options:
             top = name.replace("#", "::").split("::")[0]
             if top in reserved:
@@ -90,7 +99,7 @@ class Setting:
             if not any(top in keys for keys in known.values()):
                 configure(self.bundle, "finetune", self.overlays, {name: self.options[name]})  # tells the nearest names
         name, classes = next(iter(task_sizes(self.default("finetune", "tasks")).items()))
-        if classes != 2:
+        if two_classes and classes != 2:
             raise ValueError(
                 f"a study compares the AUC of two classes; task {name!r} has {classes}: give --tasks of two, such as "
                 "--overlay dense"

@@ -8,10 +8,10 @@ from typing import Any
 
 import pandas as pd
 
-from ..metrics import area_under_roc, average_precision, compare_seeds, patient_keys, read_explanations
+from ..metrics import compare_seeds, patient_keys, read_explanations, score, score_over_seeds
 from ..metrics.explanation_seeds import compare_explanation_seeds
 from .recipe import Recipe
-from .results import best_validation, score_over_seeds, section_of
+from .results import best_validation, section_of
 from .runner import Outcomes
 from .stage import Stage
 
@@ -129,8 +129,8 @@ class Variants:
         row["best_epoch"] = best_validation(ended.folder)[1]
         for section in SECTIONS:
             scores = section_of(outcomes.of(stages["evaluation"]).folder, section)
-            row[f"{section}_auc"] = area_under_roc(scores["label"], scores["probability"])
-            row[f"{section}_average_precision"] = average_precision(scores["label"], scores["probability"])
+            row[f"{section}_auc"] = score(scores)
+            row[f"{section}_average_precision"] = score(scores, "average_precision")
             maps = read_explanations(outcomes.of(stages[section]).folder / "explanations.csv")
             for kind, of_kind in maps.groupby("map"):
                 row[f"{section}_{MEASURE}_{kind}"] = _mean_over_patients(of_kind[MEASURE], of_kind)

@@ -171,6 +171,18 @@ def test_every_parameter_gets_a_gradient(options):
     assert dead == []
 
 
+def test_decoders_start_as_in_masked_autoencoders():
+    for name, tensor in ours(scales=(1, 2), decoder_dim=64).state_dict().items():
+        if name.startswith("encoder."):
+            continue
+        if "mask_token" in name:
+            assert 0.01 < tensor.std() < 0.03
+        elif tensor.ndim == 1:
+            assert (tensor == ("norm" in name and name.endswith("weight"))).all(), name
+        else:
+            assert tensor.std().item() == pytest.approx((2 / sum(tensor.shape)) ** 0.5, rel=0.05), name
+
+
 def test_each_scale_can_have_its_own_projection_and_mask_token():
     shared, own = (ours(scales=(1, 2), share_projection=share) for share in (True, False))
     counts = [sum(p.numel() for p in network.parameters()) for network in (shared, own)]

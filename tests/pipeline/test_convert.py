@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from mammo.networks import SwinEncoder, SwinMIM, load_encoder
+from mammo.networks import MaskedAutoencoder, SwinEncoder, SwinMIM, ViTEncoder, load_encoder
 from mammo.pipeline.cli import main
 from safetensors.torch import load_file
-from transformers import SwinConfig, SwinForImageClassification
+from transformers import SwinConfig, SwinForImageClassification, ViTConfig, ViTMAEConfig, ViTMAEForPreTraining, ViTModel
 
 
 @pytest.fixture(scope="module")
@@ -64,3 +64,35 @@ def test_another_network_or_ending_is_refused(weights, tmp_path, capsys):
     assert "no Swin Transformer" in capsys.readouterr().err
     assert main(["convert", str(weights), str(tmp_path / "out.pt")]) == 1
     assert "weights are written as .safetensors" in capsys.readouterr().err
+
+
+VIT = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384}
+
+
+def test_a_masked_autoencoder_becomes_an_encoder_for_grey_images(tmp_path, caplog):
+    given, out = ViTMAEForPreTraining(ViTMAEConfig(image_size=64, **VIT)), tmp_path / "mae.safetensors"
+    torch.save({"model": given.state_dict()}, tmp_path / "mae.pth")
+    with caplog.at_level("INFO"):
+        assert main(["convert", str(tmp_path / "mae.pth"), str(out)]) == 0
+    assert "1 input channel(s), --size micro, positions sincos" in caplog.text
+    encoder = load_encoder(ViTEncoder(size="micro", image_size=(64, 64)), out)
+    assert torch.equal(encoder.norm.weight, given.vit.layernorm.weight)
+    assert encoder(torch.rand(1, 1, 112, 64))[-1].shape == (1, 96, 7, 4)
+
+
+def test_learned_positions_are_resized_to_the_images_to_come(tmp_path):
+    given, out = ViTModel(ViTConfig(image_size=64, **VIT)), tmp_path / "vit.safetensors"
+    torch.save(given.state_dict(), tmp_path / "vit.pt")
+    assert main(["convert", str(tmp_path / "vit.pt"), str(out), "--image_size", "96", "64"]) == 0
+    load_encoder(ViTEncoder(size="micro", image_size=(96, 64), positions="learned"), out)
+
+
+def test_a_vit_goes_out_and_comes_back(tmp_path):
+    network = MaskedAutoencoder(ViTEncoder(size="micro"), decoder_dim=16, decoder_depth=1, decoder_heads=2)
+    torch.save({"model": network.state_dict()}, tmp_path / "best.pt")
+    out, back = tmp_path / "out.safetensors", tmp_path / "back.safetensors"
+    assert main(["convert", str(tmp_path / "best.pt"), str(out), "--export"]) == 0
+    assert "blocks.3.attn.qkv.weight" in load_file(out)
+    assert main(["convert", str(out), str(back)]) == 0
+    again = load_encoder(ViTEncoder(size="micro"), back).state_dict()
+    assert all(torch.equal(again[name], tensor) for name, tensor in network.encoder.state_dict().items())

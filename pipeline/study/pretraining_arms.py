@@ -1,0 +1,72 @@
+"""The pretrainings of bundle ``miram`` that a study compares, by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+from .label_efficiency import REFERENCE, Arm
+from .recipe import Recipe
+
+__all__ = ["PRETRAININGS", "pretraining_arms"]
+
+
+class Pretraining(NamedTuple):
+    """A stage of the bundle, and what is different in it."""
+
+    stage: str
+    overrides: Mapping[str, Any]
+
+
+def _linear(kind: str, **options: int | list[int]) -> Pretraining:
+    return Pretraining("pretrain", {"attention": kind, "attention_options": options})
+
+
+PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
+    {
+        "mae": Pretraining("pretrain", {"scales": [1], "loss_on": ["masked"]}),
+        "miram": Pretraining("pretrain", {}),
+        "miram_nearest": Pretraining("pretrain", {"source": "nearest"}),
+        "miram_all": Pretraining("pretrain", {"loss_on": ["all", "all"]}),
+        "miram_linformer": _linear("linformer", k=128),
+        "miram_performer": _linear("performer"),
+        "miram_nystrom": _linear("nystrom", landmarks=64),
+        "miram_nystrom_2d": _linear("nystrom_2d", cells=[8, 8]),
+        "moco": Pretraining("pretrain_moco", {}),
+        "dino": Pretraining("pretrain_dino", {}),
+    }
+)
+"""Masked autoencoder; MIRAM with larger targets read from the file, enlarged from the input, or counting all patches at
+both scales; with each linear attention in its larger decoder; MoCo-v3 and DINO."""
+
+
+def pretraining_arms(recipe: Recipe, names: Sequence[str], *, imagenet: str | None = None) -> list[Arm]:
+    """An arm each for the pretrainings, one from scratch and, where weights are given, one from those.
+
+    All have equal optimiser steps, pretraining included.
+
+    Args:
+        recipe: gives the steps.
+        names: of :data:`PRETRAININGS`; the first is compared with all others.
+        imagenet: file of public weights as `mammo convert` writes them.
+
+    Raises:
+        ValueError: for an unknown or repeated name, no step of pretraining, or a file that is not there.
+    """
+    unknown = [name for name in names if name not in PRETRAININGS]
+    if unknown or not names or len(set(names)) < len(names):
+        raise ValueError(f"--pretrainings {' '.join(names)}: give some of {', '.join(PRETRAININGS)}, each once")
+    if not recipe.pretrain_steps:
+        raise ValueError("a comparison of pretrainings wants --pretrain_steps above 0")
+    arms = [
+        Arm(name, recipe.finetune_steps, pretraining=PRETRAININGS[name].overrides, stage=PRETRAININGS[name].stage)
+        for name in names
+    ]
+    total = recipe.pretrain_steps + recipe.finetune_steps
+    if imagenet is not None:
+        if not Path(imagenet).is_file():
+            raise ValueError(f"--imagenet {imagenet}: there is no such file; `mammo convert` makes one")
+        arms.append(Arm("imagenet", total, weights=str(Path(imagenet).absolute())))
+    return [*arms, Arm(REFERENCE, total)]

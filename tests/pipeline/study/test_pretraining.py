@@ -1,0 +1,80 @@
+"""Pretrainings compared in small: several classes and many labels, all arms alike but for their start."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from mammo.pipeline.cli import main
+from mammo.pipeline.datasets import lesion_crops, load_datalist, save_datalist
+from mammo.pipeline.study import PRETRAININGS, Setting, pretraining_arms
+from sklearn.metrics import roc_auc_score
+
+STEPS = ["--pretrain_steps", "2", "--finetune_steps", "2", "--validate_every", "2", "--seeds", "0", "1"]
+NETWORK = {"size": "micro", "image_size": "[32, 32]", "decoder_dim": "16", "decoder_depth": "1", "decoder_heads": "2",
+           "batch_size": "8", "device": "cpu", "bootstrap_draws": "20"}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def lesions(phantom, tmp_path_factory):
+    crops, _ = lesion_crops(load_datalist(phantom / "datalist.json"), margin=0.2)
+    return save_datalist(crops, tmp_path_factory.mktemp("lesions") / "lesions.json", keep_root=True)
+
+
+@pytest.fixture(scope="module")
+def study(phantom, lesions, tmp_path_factory):
+    """Runs a study by the command line and returns its folder."""
+    cache = tmp_path_factory.mktemp("cache")
+
+    def run(out, *more):
+        options = [word for key, value in NETWORK.items() for word in (f"--{key}", value)]
+        where = ["--dataset_dir", str(phantom), "--datalist", str(lesions), "--output_dir", str(out)]
+        fixed = ["--cache_dir", str(cache), "--workers", "2", "--learning_rates", "1e-3", *STEPS]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(Setting, "prepare", lambda self: None)  # the stages do it; processes for it would cost more
+            assert main(["study", "pretraining", *where, *fixed, *options, *more]) == 0
+        return out
+
+    return run
+
+
+def test_every_arm_is_scored_by_the_mean_over_classes(study, tmp_path):
+    out = study(tmp_path, "--pretrainings", "miram", "mae")
+    table = pd.read_csv(out / "study.csv")
+    assert set(zip(table["arm"], table["seed"], strict=True)) == {
+        (arm, seed) for arm in ("miram", "mae", "from_scratch") for seed in (0, 1)
+    }
+    assert (table["pretrain_steps"] + table["finetune_steps"]).eq(4).all()
+    for _, row in table.iterrows():
+        scores = pd.read_csv(out / "runs" / row["evaluation"] / "predictions.csv")
+        test = scores[scores["split"] == "test"]
+        told = [k for k in range(4) if 0 < (test["label"] == k).sum() < len(test)]
+        expected = np.mean([roc_auc_score(test["label"] == k, test[f"probability_{k}"]) for k in told])
+        assert row["test_auc"] == pytest.approx(expected)
+    summary = json.loads((out / "study.json").read_text())
+    assert "miram minus mae" in summary["primary_endpoint"]
+    assert {one["second"] for one in summary["differences"]} == {"mae", "from_scratch"}
+
+
+def test_margins_are_scored_by_the_mean_over_labels(study, tmp_path):
+    out = study(
+        tmp_path, "--pretrainings", "mae", "miram_nystrom_2d", "--overlay", "margins", "--image_size", "[64, 64]"
+    )
+    for _, row in pd.read_csv(out / "study.csv").iterrows():
+        scores = pd.read_csv(out / "runs" / row["evaluation"] / "predictions.csv")
+        test = scores[scores["split"] == "test"]
+        names = [name.removeprefix("label_") for name in test if name.startswith("label_")]
+        told = [name for name in names if test[f"label_{name}"].nunique() == 2]
+        expected = np.mean([roc_auc_score(test[f"label_{name}"], test[f"probability_{name}"]) for name in told])
+        assert row["test_auc"] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("names", [["mea"], ["mae", "mae"], []])
+def test_arms_are_named_once_each(names, recipe):
+    with pytest.raises(ValueError, match="give some of mae, miram"):
+        pretraining_arms(recipe, names)
+
+
+def test_all_arms_have_equal_steps(recipe):
+    arms = pretraining_arms(recipe, list(PRETRAININGS))
+    assert {arm.all_steps(recipe) for arm in arms} == {recipe.pretrain_steps + recipe.finetune_steps}
