@@ -8,7 +8,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGENET", "GreyStem", "convert_swin", "export_swin"]
+__all__ = ["IMAGENET", "GreyStem", "convert_swin", "export_swin", "join_projections"]
 
 State = dict[str, Tensor]
 
@@ -80,7 +80,7 @@ def convert_swin(state: State, stem: GreyStem | None = IMAGENET) -> tuple[State,
         raise ValueError(f"no Swin Transformer: its names begin with {', '.join(list(state)[:3])}")
     if any("logit_scale" in name or "cpb_mlp" in name for name in named):
         raise ValueError("this is Swin V2, whose attention is another; give weights of Swin (V1)")
-    named = _joined(named)
+    named = join_projections(named)
     # timm merges patches at the start of a stage, all others at the end of the one before.
     late = 0 if "layers.0.downsample.reduction.weight" in named else 1
     ours: State = {}
@@ -132,7 +132,7 @@ def _plain_name(name: str) -> str:
     return name
 
 
-def _joined(named: State) -> State:
+def join_projections(named: State) -> State:
     """Queries, keys and values that lie apart put into one projection."""
     joined: State = {}
     for name, tensor in named.items():

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .positions import sincos_positions
-from .public_swin import IMAGENET, GreyStem, _joined
+from .public_swin import IMAGENET, GreyStem, join_projections
 
 __all__ = ["convert_masked_autoencoder", "convert_vit", "export_vit"]
 
@@ -70,7 +70,7 @@ def convert_vit(
         ValueError: if it holds no ViT, or one with other parts (layer scale, registers, a distillation token), or
             positions of no known grid.
     """
-    named = _joined({_plain_name(name): tensor for name, tensor in state.items()})
+    named = join_projections({_plain_name(name): tensor for name, tensor in state.items()})
     if "patch_embed.weight" not in named or "class_token" not in named or "blocks.0.attn.qkv.weight" not in named:
         raise ValueError(f"no Vision Transformer with a class token: its names begin with {', '.join(list(state)[:3])}")
     other = [name for name in named if _is_other_part(name)]
@@ -95,7 +95,7 @@ def convert_masked_autoencoder(state: State) -> State:
         ValueError: as :func:`convert_vit`; no decoder, or one whose positions are not MAE's sines and cosines.
     """
     encoder, _ = convert_vit(state, stem=None)
-    named = _joined({_plain_name(name): tensor for name, tensor in state.items()})
+    named = join_projections({_plain_name(name): tensor for name, tensor in state.items()})
     decoder = {name: tensor for name, tensor in named.items() if name.startswith(("entries.", "decoders."))}
     if not decoder:
         raise ValueError("this checkpoint holds an encoder alone; convert_vit takes it")

@@ -12,7 +12,7 @@ from typing import Any
 
 from .terminal import speaks_of_more_than_logging, user_error
 
-METHODS = {"breast_aware": [], "dual_stage": ["dual_stage"]}
+METHODS = {"breast_aware": ["breast_aware"], "dual_stage": ["dual_stage"]}
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -15,7 +15,7 @@ from monai.config import KeysCollection
 from monai.data import MetaTensor
 from monai.engines import SupervisedTrainer, Workflow
 from monai.engines.utils import IterationEvents
-from monai.transforms import Compose, MapTransform, Randomizable
+from monai.transforms import Compose, MapTransform, Randomizable, RandomizableTransform
 from monai.utils import MAX_SEED
 from torch import Tensor, nn
 
@@ -26,11 +26,11 @@ __all__ = [
     "FreezeAtFirst",
     "MomentumUpdate",
     "PrepareViews",
+    "RandSolarized",
     "RandViewsd",
     "TeacherTemperature",
     "WeightDecaySchedule",
     "cosine_between",
-    "solarised",
 ]
 
 
@@ -86,9 +86,28 @@ class RandViewsd(MapTransform, Randomizable):
         return torch.cat([part.as_tensor() if isinstance(part, MetaTensor) else part for part in parts])
 
 
-def solarised(image: Tensor) -> Tensor:
-    """An image in [0, 1] whose bright half is turned over: grey values from 0.5 on become ``1 - value``."""
-    return torch.where(image < 0.5, image, 1 - image)
+class RandSolarized(MapTransform, RandomizableTransform):
+    """Turn the bright half of images in [0, 1] over: grey values from 0.5 on become ``1 - value``.
+
+    (MONAI has no such transform, and its ``RandLambdad`` fails where metadata are not tracked.)
+
+    Args:
+        keys: images ``(C, H, W)``.
+        prob: probability, one draw for all keys.
+        allow_missing_keys: see :class:`monai.transforms.MapTransform`.
+    """
+
+    def __init__(self, keys: KeysCollection, prob: float = 0.2, allow_missing_keys: bool = False) -> None:
+        MapTransform.__init__(self, keys, allow_missing_keys)
+        RandomizableTransform.__init__(self, prob)
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        d = dict(data)
+        self.randomize(None)
+        if self._do_transform:
+            for key in self.key_iterator(d):
+                d[key] = torch.where(d[key] < 0.5, d[key], 1 - d[key])
+        return d
 
 
 class PrepareViews:
@@ -133,21 +152,23 @@ class MomentumUpdate:
     Args:
         network: such as :class:`mammo.networks.moco.MoCoV3` or :class:`mammo.networks.dino.DINO`, not wrapped for
             distribution.
+        optimizer: whose steps count.
         start: momentum of the first step.
 
     Raises:
         ValueError: for a momentum below 0 or above 1.
     """
 
-    def __init__(self, network: Follows, start: float) -> None:
+    def __init__(self, network: Follows, optimizer: torch.optim.Optimizer, start: float) -> None:
         if not 0 <= start <= 1:
             raise ValueError(f"momentum {start} must be 0 to 1, such as 0.99")
         self.network = network
+        self.optimizer = optimizer
         self.start = start
 
     def attach(self, engine: SupervisedTrainer) -> None:
-        """Register with the optimiser of the trainer ``engine``."""
-        engine.optimizer.register_step_post_hook(
+        """Register with the optimiser, in the run of the trainer ``engine``."""
+        self.optimizer.register_step_post_hook(
             lambda *_: self.network.update_momentum(cosine_between(self.start, 1.0, _progress(engine)))
         )
 
@@ -238,21 +259,23 @@ class ClipGradients:
     DINO clips tensor by tensor; PyTorch's ``clip_grad_norm_`` takes all of them as one.
 
     Args:
+        optimizer: whose weights are meant.
         largest: norm; None clips nothing.
 
     Raises:
         ValueError: for a norm that is not above 0.
     """
 
-    def __init__(self, largest: float | None = None) -> None:
+    def __init__(self, optimizer: torch.optim.Optimizer, largest: float | None = None) -> None:
         if largest is not None and largest <= 0:
             raise ValueError(f"the largest norm {largest} must be above 0, such as 3.0; null clips nothing")
+        self.optimizer = optimizer
         self.largest = largest
 
     def attach(self, engine: SupervisedTrainer) -> None:
-        """Register with the optimiser of the trainer ``engine``."""
+        """Register with the optimiser, whose steps the trainer ``engine`` takes."""
         if self.largest is not None:
-            engine.optimizer.register_step_pre_hook(self)
+            self.optimizer.register_step_pre_hook(self)
 
     def __call__(self, optimizer: torch.optim.Optimizer, *_: Any) -> None:
         # A fused optimiser undoes the scale of float16 training by itself, behind this.
