@@ -1,7 +1,7 @@
 """Mammogram classifier: a Swin encoder, pooling over the breast, one linear head for one or several tasks."""
 
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from typing import Literal, overload
 
 import torch
@@ -9,7 +9,7 @@ from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .attention_maps import record_attention
+from .attention_maps import AttentionRecord, record_attention
 from .swin import SwinEncoder, Tokens
 from .vit import ViTEncoder, record_vit_attention
 
@@ -125,14 +125,18 @@ class MammogramClassifier(nn.Module):
         if not details:
             return self._classify(self._features(image, mask), mask)["logits"]
         found: dict[str, Tensor | list[Tensor]] = {}
-        recording = record_vit_attention if isinstance(self.encoder, ViTEncoder) else record_attention
-        with recording(self.encoder) if attention else nullcontext() as record:
+        with self._recording() if attention else nullcontext() as record:
             found |= self._classify(self._features(image, mask), mask)
         if record is not None:
             found["attention"] = record.maps
         if self.reconstruction is not None and self.training:
             found |= self.reconstruction(torch.cat([image, mask], dim=1))
         return found
+
+    def _recording(self) -> AbstractContextManager[AttentionRecord]:
+        if isinstance(self.encoder, ViTEncoder):
+            return record_vit_attention(self.encoder)
+        return record_attention(self.encoder)
 
     def _features(self, image: Tensor, mask: Tensor) -> Tensor:
         return self.encoder(image, mask if self.tokens is Tokens.BREAST else None)[-1]

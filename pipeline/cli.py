@@ -96,7 +96,7 @@ def build_parser() -> argparse.ArgumentParser:
             "--overlay",
             action="append",
             default=[],
-            help="configuration laid over: tiny, breast_aware, dual_stage, density, dense, tomosynthesis, risk or a path",
+            help="configuration laid over, of the bundle (tiny, density, margins ...) or a path",
         )
         stage.set_defaults(verb=_stage, stage=name, name=name)
 

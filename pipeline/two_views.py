@@ -70,7 +70,7 @@ class RandViewsd(MapTransform, Randomizable):
         """Seed the transforms of every view, each with a stream of its own."""
         super().set_random_state(seed, state)
         for chain in self.chains:
-            chain.set_random_state(seed=self.R.randint(MAX_SEED, dtype="uint32"))
+            chain.set_random_state(seed=int(self.R.randint(MAX_SEED, dtype="uint32")))
         return self
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:

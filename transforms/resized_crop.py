@@ -52,11 +52,11 @@ class RandResizedCropd(MapTransform, Randomizable):
         if not 0 < ratio[0] <= ratio[1]:
             raise ValueError(f"ratio {list(ratio)} must be two numbers above 0, the first not above the second")
         self.spatial_size = int(spatial_size[0]), int(spatial_size[1])
-        self.scale, self.ratio = tuple(scale), tuple(ratio)
+        self.scale, self.ratio = (scale[0], scale[1]), (ratio[0], ratio[1])
         self.mode = ensure_tuple_rep(mode, len(self.keys))
         self.window = (0, 0, 0, 0)
 
-    def randomize(self, shape: Sequence[int]) -> None:  # type: ignore[override]
+    def randomize(self, shape: Sequence[int]) -> None:
         """Draw rows and columns ``(top, left, bottom, right)`` of the next rectangle."""
         rows, columns = shape
         for _ in range(10):

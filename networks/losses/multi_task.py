@@ -68,8 +68,8 @@ class MultiTaskCrossEntropy(nn.Module):
 
 def _mean_over_labelled(logits: Tensor, labels: Tensor, weight: Tensor, smoothing: float) -> Tensor:
     # CrossEntropyLoss itself gives NaN when every label is ignored.
-    options = {"weight": weight.to(logits.dtype), "ignore_index": MISSING, "label_smoothing": smoothing}
-    total = F.cross_entropy(logits, labels, reduction="sum", **options)
+    weights = weight.to(logits.dtype)
+    total = F.cross_entropy(logits, labels, weights, ignore_index=MISSING, reduction="sum", label_smoothing=smoothing)
     counted = weight[labels.clamp(min=0)] * (labels != MISSING)
     return total / counted.sum().clamp(min=torch.finfo(weight.dtype).tiny)
 

@@ -28,7 +28,12 @@ class Killed(BaseException):
 def small(options, phantom, tmp_path_factory) -> dict:
     path = tmp_path_factory.mktemp("lesions") / "lesions.json"
     crops, _ = lesion_crops(load_datalist(phantom / "datalist.json"), margin=0.2)
-    more = {"image_size": [32, 32], "datalist": str(save_datalist(crops, path, keep_root=True)), "max_epochs": 2}
+    more = {
+        "image_size": [32, 32],
+        "datalist": str(save_datalist(crops, path, keep_root=True)),
+        "max_epochs": 2,
+        "batch_size": 2,
+    }
     return options | more
 
 
@@ -86,7 +91,7 @@ def test_a_run_killed_within_an_epoch_and_resumed_equals_an_undisturbed_one(pret
     run = small | SMALL[stage] | {"output_dir": str(tmp_path), "save_steps": 1, "resume": True}
     add, calls = HistoryWriter.add, iter(range(100))
     steps = json.loads((whole / "history.json").read_text())["train"][0]["iteration"]
-    assert steps > 2
+    assert steps >= 2
 
     def killed(self, engine):
         if next(calls) == steps + 1:

@@ -3,6 +3,7 @@
 import pytest
 import torch
 from mammo.networks import ViTEncoder
+from mammo.networks import dino as dino_module
 from mammo.networks.dino import DINO, DINOHead
 from torch.nn import functional as F
 
@@ -74,6 +75,34 @@ def test_the_centre_moves_in_training_by_a_tenth_and_the_output_has_the_one_befo
     before = dino.centre.clone()
     dino.eval()(*views)
     assert torch.equal(dino.centre, before)
+
+
+class TwoProcesses:
+    """torch.distributed where the other process has found ``other``."""
+
+    def __init__(self, other: torch.Tensor) -> None:
+        self.other = other
+
+    def is_initialized(self) -> bool:
+        return True
+
+    def get_world_size(self) -> int:
+        return 2
+
+    def all_reduce(self, mine: torch.Tensor) -> None:
+        mine += self.other
+
+
+def test_the_centre_is_that_of_all_processes(monkeypatch):
+    alone, shared = network(), network()
+    shared.load_state_dict(alone.state_dict())
+    first, second = torch.rand(2, 4, 1, 32, 32)
+    whole = alone(first, second)
+    other = whole.teacher[:, 2:].mean(dim=(0, 1))
+    monkeypatch.setattr(dino_module, "distributed", TwoProcesses(other))
+    shared(first[:2], second[:2])
+    torch.testing.assert_close(shared.centre, alone.centre)
+    assert (other - alone.centre / 0.1).abs().max() > 1e-4  # the halves differ
 
 
 def test_the_teacher_drops_nothing(views):
