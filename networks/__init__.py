@@ -13,8 +13,10 @@ from .checkpoints import encoder_state, load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, label_probabilities, split_tasks, task_place
 from .decoders import PublishedDecoder, UnetrDecoder
 from .detector import LesionDetector, SwinPyramid
+from .dino import DINO, DINOHead, DINOOutput
 from .masked_autoencoder import AutoencoderOutput, MaskedAutoencoder, patchify, unpatchify
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
+from .moco import MoCoOutput, MoCoV3
 from .parameter_groups import parameter_groups
 from .risk import AdditiveHazard, RiskClassifier
 from .semi_supervised import MaskedReconstruction
@@ -22,16 +24,21 @@ from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
 from .vit import ViTEncoder, ViTSize, attention_rollout, record_vit_attention
 
 __all__ = [
+    "DINO",
     "AdditiveHazard",
     "AttentionLayers",
     "AttentionRecord",
     "AutoencoderOutput",
+    "DINOHead",
+    "DINOOutput",
     "DecoderName",
     "LesionDetector",
     "MammogramClassifier",
     "MaskFill",
     "MaskedAutoencoder",
     "MaskedReconstruction",
+    "MoCoOutput",
+    "MoCoV3",
     "Pooling",
     "PublishedDecoder",
     "RiskClassifier",

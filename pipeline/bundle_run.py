@@ -40,7 +40,7 @@ def run_bundle(
     overrides = dict(overrides or {})
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],
-        workflow_type="train" if stage in ("pretrain", "finetune", "detect") else "infer",
+        workflow_type="train" if stage.startswith(("pretrain", "finetune", "detect")) else "infer",
         logging_file=False,
     )
     config: dict[str, Any] = workflow.parser.get()

@@ -22,7 +22,11 @@ STAGES = {
     "explain": "attention and Grad-CAM of each case, with figures and measures",
     "detect": "train a lesion detector (boxes) from a pretrained encoder, or from scratch with --pretrained null",
     "evaluate_detection": "score a detector on the test patients: FROC and average precision, with boxes",
+    "pretrain_moco": "contrastive pretraining (MoCo-v3) of bundle miram's ViT, for comparison",
+    "pretrain_dino": "self-distillation (DINO) of bundle miram's ViT, for comparison",
 }
+OTHER_BUNDLES = {"pretrain_moco": "miram", "pretrain_dino": "miram"}
+"""Stages that the usual bundle has not."""
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
   mammo prepare cbis_ddsm CBIS-DDSM --store prepared    list, split and prepare once
@@ -91,7 +95,7 @@ def build_parser() -> argparse.ArgumentParser:
             description=f"{text[0].upper()}{text[1:]}. Options are the keys of the bundle's {name}.yaml: --KEY VALUE.",
             allow_abbrev=False,
         )
-        stage.add_argument("--bundle", default="swin_mim")
+        stage.add_argument("--bundle", default=OTHER_BUNDLES.get(name, "swin_mim"))
         stage.add_argument(
             "--overlay",
             action="append",

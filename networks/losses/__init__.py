@@ -2,6 +2,7 @@
 
 from .autoencoder_objective import AutoencoderObjective
 from .contrast import BreastBackgroundContrast
+from .contrastive import ContrastiveLoss, info_nce
 from .detection import DetectionObjective
 from .masked_reconstruction import LossRegion, MaskedReconstructionLoss, ReconstructionError
 from .mixed import MixedLabels, MixedObjective
@@ -14,6 +15,7 @@ from .patch_reconstruction import (
     TargetSource,
     multi_scale_targets,
 )
+from .self_distillation import SelfDistillationLoss
 from .singular import LeadingSingularVectors
 from .spectral import AttentionSpectralPenalty, SpectralNormPenalty
 from .survival import CumulativeRiskLoss
@@ -24,6 +26,7 @@ __all__ = [
     "AutoencoderObjective",
     "BreastBackgroundContrast",
     "ClassificationObjective",
+    "ContrastiveLoss",
     "CountedPatches",
     "CumulativeRiskLoss",
     "DetectionObjective",
@@ -37,8 +40,10 @@ __all__ = [
     "PatchRegion",
     "PretrainingObjective",
     "ReconstructionError",
+    "SelfDistillationLoss",
     "SpectralNormPenalty",
     "TargetSource",
     "class_weights",
+    "info_nce",
     "multi_scale_targets",
 ]
