@@ -22,7 +22,7 @@ class LooksAt(nn.Module):
         super().__init__()
         self.place = place
         self.tasks = {"pathology": 2}
-        self.encoder = SimpleNamespace(patch_size=2)
+        self.encoder = SimpleNamespace(map_strides=(2, 4, 8, 16, 16))
         self.scale = nn.Parameter(torch.tensor(8.0))
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
