@@ -44,6 +44,7 @@ def batch() -> dict[str, torch.Tensor]:
     return {
         "image": torch.cat([image * mask, mask], dim=1),
         "hidden": hidden.repeat_interleave(16, 3),
+        "noise": torch.rand(4, 4, generator=generator),
         "label": torch.tensor([[0], [1], [1], [0]]),
     }
 
@@ -57,7 +58,7 @@ def together(batch, tmp_path_factory) -> list[dict]:
     return [torch.load(folder / f"rank.{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
-@pytest.mark.parametrize("kind", ["pretraining", "classification"])
+@pytest.mark.parametrize("kind", ["pretraining", "autoencoder", "classification"])
 def test_two_processes_take_the_step_of_one_on_the_joined_batch(kind, together, worker, batch):
     alone = worker.result_of(kind, batch)
     half = worker.result_of(kind, {name: values[:2] for name, values in batch.items()})

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import torch
 from ignite.engine import Engine
-from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM
+from mammo.networks import MammogramClassifier, MaskedAutoencoder, SwinEncoder, SwinMIM, ViTEncoder
 from mammo.networks.losses import (
     AttentionSpectralPenalty,
+    AutoencoderObjective,
     BreastBackgroundContrast,
     ClassificationObjective,
     MaskedReconstructionLoss,
+    MultiScaleReconstructionLoss,
     MultiTaskCrossEntropy,
     PretrainingObjective,
     SpectralNormPenalty,
@@ -25,12 +27,16 @@ from mammo.pipeline.handlers import BroadcastBuffers
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-NETWORKS = ("pretraining", "classification")
+NETWORKS = ("pretraining", "autoencoder", "classification")
 
 
 def build(kind: str) -> tuple[nn.Module, nn.Module]:
     """The network with frozen normalisation, and its objective with every term switched on."""
     torch.manual_seed(0)
+    if kind == "autoencoder":
+        decoders = {"decoder_dim": 32, "decoder_depth": 1, "decoder_heads": 2, "mask_ratio": 0.5, "scales": (1, 2)}
+        network = MaskedAutoencoder(ViTEncoder(image_size=(32, 32), size="micro"), **decoders)
+        return network, AutoencoderObjective(MultiScaleReconstructionLoss())
     encoder = SwinEncoder(size="micro")
     network = SwinMIM(encoder) if kind == "pretraining" else MammogramClassifier(encoder)
     spectral = SpectralNormPenalty(network, beta=0.01)
@@ -43,7 +49,10 @@ def build(kind: str) -> tuple[nn.Module, nn.Module]:
 
 def step(kind: str, network: nn.Module, objective: nn.Module, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Loss of one forward and backward pass; gradients are left on the network."""
-    if kind == "pretraining":
+    if kind == "autoencoder":
+        image = nn.functional.avg_pool2d(batch["image"], 2)
+        loss = objective(network(image, noise=batch["noise"]), batch["image"])
+    elif kind == "pretraining":
         target = torch.cat([batch["image"], batch["hidden"]], dim=1)
         loss = objective(network(batch["image"], hidden=batch["hidden"]), target)
     else:
