@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
-__all__ = ["IMAGENET", "GreyStem", "convert_swin", "export_swin", "join_projections"]
+__all__ = ["IMAGENET", "GreyStem", "convert_swin", "export_swin", "join_projections", "plain_name"]
 
 State = dict[str, Tensor]
 
@@ -75,7 +76,7 @@ def convert_swin(state: State, stem: GreyStem | None = IMAGENET) -> tuple[State,
     Raises:
         ValueError: if it holds no Swin, or one with other parts (Swin V2).
     """
-    named = {_plain_name(name): tensor for name, tensor in state.items()}
+    named = {plain_name(name, _PREFIXES, _RULES): tensor for name, tensor in state.items()}
     if "patch_embed.proj.weight" not in named or not any(name.startswith("layers.0.blocks.0.attn.") for name in named):
         raise ValueError(f"no Swin Transformer: its names begin with {', '.join(list(state)[:3])}")
     if any("logit_scale" in name or "cpb_mlp" in name for name in named):
@@ -119,15 +120,15 @@ def export_swin(state: State) -> State:
     return official
 
 
-def _plain_name(name: str) -> str:
-    """The official repository's name of a weight, but for queries, keys and values that lie apart."""
+def plain_name(name: str, prefixes: Sequence[str], rules: Iterable[tuple[re.Pattern[str], str]]) -> str:
+    """The name of a weight without any of the prefixes, by the rules one after another."""
     shortened = True
     while shortened:
         shortened = False
-        for prefix in _PREFIXES:
+        for prefix in prefixes:
             if name.startswith(prefix):
                 name, shortened = name.removeprefix(prefix), True
-    for pattern, replacement in _RULES:
+    for pattern, replacement in rules:
         name = pattern.sub(replacement, name)
     return name
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from .positions import sincos_positions
-from .public_swin import IMAGENET, GreyStem, join_projections
+from .public_swin import IMAGENET, GreyStem, join_projections, plain_name
 
 __all__ = ["convert_masked_autoencoder", "convert_vit", "export_vit"]
 
@@ -70,7 +70,7 @@ def convert_vit(
         ValueError: if it holds no ViT, or one with other parts (layer scale, registers, a distillation token), or
             positions of no known grid.
     """
-    named = join_projections({_plain_name(name): tensor for name, tensor in state.items()})
+    named = join_projections({plain_name(name, _PREFIXES, _RULES): tensor for name, tensor in state.items()})
     if "patch_embed.weight" not in named or "class_token" not in named or "blocks.0.attn.qkv.weight" not in named:
         raise ValueError(f"no Vision Transformer with a class token: its names begin with {', '.join(list(state)[:3])}")
     other = [name for name in named if _is_other_part(name)]
@@ -82,7 +82,7 @@ def convert_vit(
     weight, bias = ours["patch_embed.weight"], ours["patch_embed.bias"]
     if stem is not None and weight.shape[1] == len(stem.mean):
         ours["patch_embed.weight"], ours["patch_embed.bias"] = stem.fold(weight, bias)
-    taken = {name: _plain_name(name) for name in state}
+    taken = {name: plain_name(name, _PREFIXES, _RULES) for name in state}
     return ours, sorted(
         name for name, plain in taken.items() if not (_ENCODER.fullmatch(plain) or plain == "pos_embed")
     )
@@ -95,7 +95,7 @@ def convert_masked_autoencoder(state: State) -> State:
         ValueError: as :func:`convert_vit`; no decoder, or one whose positions are not MAE's sines and cosines.
     """
     encoder, _ = convert_vit(state, stem=None)
-    named = join_projections({_plain_name(name): tensor for name, tensor in state.items()})
+    named = join_projections({plain_name(name, _PREFIXES, _RULES): tensor for name, tensor in state.items()})
     decoder = {name: tensor for name, tensor in named.items() if name.startswith(("entries.", "decoders."))}
     if not decoder:
         raise ValueError("this checkpoint holds an encoder alone; convert_vit takes it")
@@ -164,16 +164,3 @@ def _is_sincos(positions: Tensor) -> bool:
         return False
     tolerance = max(1e-5, 4 * torch.finfo(positions.dtype).eps)
     return bool((positions.float() - sincos_positions(side, side, positions.shape[2])).abs().max() <= tolerance)
-
-
-def _plain_name(name: str) -> str:
-    """Our name of a weight, but for queries, keys and values that lie apart."""
-    shortened = True
-    while shortened:
-        shortened = False
-        for prefix in _PREFIXES:
-            if name.startswith(prefix):
-                name, shortened = name.removeprefix(prefix), True
-    for pattern, replacement in _RULES:
-        name = pattern.sub(replacement, name)
-    return name

@@ -98,15 +98,12 @@ def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any
         reconstruction_weight=arguments.reconstruction_weight,
         sparse_pretraining=arguments.sparse_pretraining,
     )
-    study = LabelEfficiency(
-        recipe,
-        arms,
-        fractions=arguments.fractions,
-        seeds=arguments.seeds,
-        learning_rates=arguments.learning_rates,
-        selection_seeds=arguments.selection_seeds,
-    )
-    study.run()
+    LabelEfficiency(recipe, arms, **_grid(arguments)).run()
+
+
+def _grid(arguments: argparse.Namespace) -> dict[str, Any]:
+    """What is trained of every arm."""
+    return {name: getattr(arguments, name) for name in ("fractions", "seeds", "learning_rates", "selection_seeds")}
 
 
 def _add_pretraining(studies: Any) -> None:
@@ -125,18 +122,10 @@ def _add_pretraining(studies: Any) -> None:
 def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     from .study import LabelEfficiency, pretraining_arms
 
+    arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
     recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
     arms = pretraining_arms(recipe, arguments.pretrainings, imagenet=arguments.imagenet)
-    study = LabelEfficiency(
-        recipe,
-        arms,
-        fractions=arguments.fractions,
-        seeds=arguments.seeds,
-        learning_rates=arguments.learning_rates,
-        selection_seeds=arguments.selection_seeds,
-        reference=arms[1].name,
-    )
-    study.run()
+    LabelEfficiency(recipe, arms, reference=arms[1].name, **_grid(arguments)).run()
 
 
 def _add_cross_validation(studies: Any) -> None:

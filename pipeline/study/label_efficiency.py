@@ -19,7 +19,7 @@ from .runner import Outcomes
 from .selection import choose
 from .stage import Stage
 
-__all__ = ["Arm", "LabelEfficiency", "arms_of"]
+__all__ = ["Arm", "LabelEfficiency", "arms_of", "imagenet_arm"]
 
 logger = logging.getLogger(__name__)
 
@@ -91,13 +91,22 @@ def arms_of(
     if scratch_factor > 1:
         arms.append(Arm("from_scratch_long", scratch_factor * total))
     if imagenet is not None:
-        if not Path(imagenet).is_file():
-            raise ValueError(f"--imagenet {imagenet}: there is no such file; `mammo convert` makes one")
-        arms.append(Arm("imagenet", total, weights=str(Path(imagenet).absolute())))
+        arms.append(imagenet_arm(imagenet, total))
     if reconstruction_weight is not None:
         more = {"reconstruction_weight": reconstruction_weight}
         arms.append(Arm("semi_supervised", recipe.finetune_steps, pretraining={}, overrides=more))
     return arms
+
+
+def imagenet_arm(weights: str, steps: int) -> Arm:
+    """The arm that starts from a file of public weights.
+
+    Raises:
+        ValueError: if there is no such file.
+    """
+    if not Path(weights).is_file():
+        raise ValueError(f"--imagenet {weights}: there is no such file; `mammo convert` makes one")
+    return Arm("imagenet", steps, weights=str(Path(weights).absolute()))
 
 
 class LabelEfficiency:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
-from .label_efficiency import REFERENCE, Arm
+from .label_efficiency import REFERENCE, Arm, imagenet_arm
 from .recipe import Recipe
 
 __all__ = ["PRETRAININGS", "pretraining_arms"]
@@ -66,7 +65,5 @@ def pretraining_arms(recipe: Recipe, names: Sequence[str], *, imagenet: str | No
     ]
     total = recipe.pretrain_steps + recipe.finetune_steps
     if imagenet is not None:
-        if not Path(imagenet).is_file():
-            raise ValueError(f"--imagenet {imagenet}: there is no such file; `mammo convert` makes one")
-        arms.append(Arm("imagenet", total, weights=str(Path(imagenet).absolute())))
+        arms.append(imagenet_arm(imagenet, total))
     return [*arms, Arm(REFERENCE, total)]

@@ -75,6 +75,12 @@ def test_arms_are_named_once_each(names, recipe):
         pretraining_arms(recipe, names)
 
 
+def test_the_list_is_that_of_lesions_where_none_is_named(tmp_path, capsys):
+    where = ["--dataset_dir", str(tmp_path), "--output_dir", str(tmp_path / "out"), "--learning_rates", "1e-3"]
+    assert main(["study", "pretraining", *where]) == 1
+    assert f"no datalist at {tmp_path / 'lesions.json'}" in capsys.readouterr().err
+
+
 def test_all_arms_have_equal_steps(recipe):
     arms = pretraining_arms(recipe, list(PRETRAININGS))
     assert {arm.all_steps(recipe) for arm in arms} == {recipe.pretrain_steps + recipe.finetune_steps}
