@@ -64,8 +64,9 @@ def architecture(facts: RunFacts) -> str:
     """The network in one line."""
     options = facts.training or facts.configuration
     image = options.get("image_size")
+    kind = "Vision Transformer" if "ViTEncoder" in str(options.get("network_def")) else "Swin transformer"
     return (
-        f"Swin transformer, size {options.get('size', 'unknown')}, with {options.get('pooling', 'unknown')} pooling "
+        f"{kind}, size {options.get('size', 'unknown')}, with {options.get('pooling', 'unknown')} pooling "
         f"and a linear head; {facts.parameters:,} numbers in its weights; input is an image and its breast mask"
         + (f" of {image[0]} x {image[1]} pixels" if isinstance(image, list) and len(image) == 2 else "")
     )

@@ -92,6 +92,7 @@ def test_pathology_is_scored_in_four_classes(pathology, lesions):
     metrics = json.loads((pathology / "test/metrics.json").read_text())
     assert metrics["task"]["name"] == "lesion"
     assert {"auc", "average_precision", "accuracy"} <= set(metrics["levels"]["image"])
+    assert "Vision Transformer, size micro" in (pathology / "test/MODEL_CARD.md").read_text()
 
 
 def test_fine_tuning_starts_from_the_pretrained_encoder(small, pretrained, tmp_path):
