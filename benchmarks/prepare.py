@@ -16,6 +16,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -91,13 +92,11 @@ def measure(files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
     """Median seconds by file and way; the ways take turns, and the first round only warms up."""
     named = ways()
     seconds: dict[str, dict[str, list[float]]] = {name: {way: [] for way in named} for name in files}
-    for number in range(rounds + 1):
-        for name, path in files.items():
-            for way, run in named.items():
-                start = time.perf_counter()
-                run(path)
-                if number:
-                    seconds[name][way].append(time.perf_counter() - start)
+    for number, (name, path), (way, run) in product(range(rounds + 1), files.items(), named.items()):
+        start = time.perf_counter()
+        run(path)
+        if number:
+            seconds[name][way].append(time.perf_counter() - start)
     return {name: {way: float(np.median(taken)) for way, taken in by_way.items()} for name, by_way in seconds.items()}
 
 

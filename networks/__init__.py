@@ -14,6 +14,11 @@ from .classifier import MammogramClassifier, Pooling, label_probabilities, split
 from .decoders import PublishedDecoder, UnetrDecoder
 from .detector import LesionDetector, SwinPyramid
 from .dino import DINO, DINOHead, DINOOutput
+from .efficientnet import EfficientNetEncoder, EfficientNetSize
+from .factor import ChannelMapper, FActOR, FactorMaps, PositionMapper, attribute_embeddings, breast_places, factor_map
+from .gather_embeddings import gather_with_gradient
+from .gradient_cache import in_chunks
+from .image_text import ImageTextModel, ImageTextOutput, MapEncoder, Projection
 from .masked_autoencoder import AutoencoderOutput, MaskedAutoencoder, patchify, unpatchify
 from .masked_image_modeling import DecoderName, MaskFill, SwinMIM
 from .moco import MoCoOutput, MoCoV3
@@ -21,7 +26,9 @@ from .parameter_groups import parameter_groups
 from .risk import AdditiveHazard, RiskClassifier
 from .semi_supervised import MaskedReconstruction
 from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
+from .text_encoder import TextEncoder, TextPooling, load_text_encoder, small_text_encoder
 from .vit import ViTEncoder, ViTSize, attention_rollout, record_vit_attention
+from .zero_shot import ZeroShotClassifier, prompt_vectors
 
 __all__ = [
     "DINO",
@@ -29,17 +36,27 @@ __all__ = [
     "AttentionLayers",
     "AttentionRecord",
     "AutoencoderOutput",
+    "ChannelMapper",
     "DINOHead",
     "DINOOutput",
     "DecoderName",
+    "EfficientNetEncoder",
+    "EfficientNetSize",
+    "FActOR",
+    "FactorMaps",
+    "ImageTextModel",
+    "ImageTextOutput",
     "LesionDetector",
     "MammogramClassifier",
+    "MapEncoder",
     "MaskFill",
     "MaskedAutoencoder",
     "MaskedReconstruction",
     "MoCoOutput",
     "MoCoV3",
     "Pooling",
+    "PositionMapper",
+    "Projection",
     "PublishedDecoder",
     "RiskClassifier",
     "Stem",
@@ -48,20 +65,31 @@ __all__ = [
     "SwinMIM",
     "SwinPyramid",
     "SwinSize",
+    "TextEncoder",
+    "TextPooling",
     "UnetrDecoder",
     "ViTEncoder",
     "ViTSize",
     "WindowGrid",
+    "ZeroShotClassifier",
     "attention_rollout",
+    "attribute_embeddings",
+    "breast_places",
     "encoder_state",
+    "factor_map",
+    "gather_with_gradient",
+    "in_chunks",
     "label_probabilities",
     "load_encoder",
     "load_network",
+    "load_text_encoder",
     "parameter_groups",
     "patchify",
+    "prompt_vectors",
     "read_state",
     "record_attention",
     "record_vit_attention",
+    "small_text_encoder",
     "split_tasks",
     "stitch_attention_received",
     "stitch_gradient_attention",

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from .attention_maps import AttentionRecord, record_attention
+from .efficientnet import EfficientNetEncoder
 from .swin import SwinEncoder, Tokens
 from .vit import ViTEncoder, record_vit_attention
 
@@ -53,7 +54,7 @@ class MammogramClassifier(nn.Module):
     reaches the encoder.
 
     Args:
-        encoder: Swin or ViT, gives F as its last map.
+        encoder: Swin, ViT or EfficientNet, gives F as its last map.
         tasks: number of classes of each task, by name, in the order of the labels; None is
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
@@ -80,7 +81,7 @@ class MammogramClassifier(nn.Module):
 
     def __init__(
         self,
-        encoder: SwinEncoder | ViTEncoder,
+        encoder: SwinEncoder | ViTEncoder | EfficientNetEncoder,
         tasks: Mapping[str, int] | None = None,
         pooling: str = Pooling.MASK,
         dropout: float = 0.0,
@@ -133,7 +134,9 @@ class MammogramClassifier(nn.Module):
             found |= self.reconstruction(torch.cat([image, mask], dim=1))
         return found
 
-    def _recording(self) -> AbstractContextManager[AttentionRecord]:
+    def _recording(self) -> AbstractContextManager[AttentionRecord | None]:
+        if isinstance(self.encoder, EfficientNetEncoder):
+            return nullcontext()  # it has no attention
         if isinstance(self.encoder, ViTEncoder):
             return record_vit_attention(self.encoder)
         return record_attention(self.encoder)
@@ -152,8 +155,8 @@ class MammogramClassifier(nn.Module):
         return image, x[:, channels:] if x.shape[1] > channels else torch.ones_like(image[:, :1])
 
     def _classify(self, features: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        breast = _pool(features, mask, self.encoder.stride)
-        background = _pool(features, 1 - mask, self.encoder.stride)
+        breast = pool_over(features, mask, self.encoder.stride)
+        background = pool_over(features, 1 - mask, self.encoder.stride)
         pooled = breast if self.pooling is Pooling.MASK else features.mean(dim=(-2, -1))
         return {"logits": self.head(self.dropout(self.head_norm(pooled))), "breast": breast, "background": background}
 
@@ -164,7 +167,7 @@ def _head_norm(kind: HeadNorm, channels: int) -> nn.Module:
     return PooledNorm(channels) if kind is HeadNorm.BATCH else nn.Identity()
 
 
-def _pool(features: Tensor, weight: Tensor, stride: int) -> Tensor:
+def pool_over(features: Tensor, weight: Tensor, stride: int) -> Tensor:
     """Mean ``(B, C)`` of the features, weighted by the area of ``weight`` (B, 1, H, W) in each token."""
     height, width = features.shape[-2:]
     # Tokens cover whole strides; what lies beyond the image is neither breast nor background.

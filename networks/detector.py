@@ -11,6 +11,7 @@ from monai.apps.detection.utils.anchor_utils import AnchorGenerator
 from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
 from torch import Tensor, nn
 
+from .efficientnet import EfficientNetEncoder
 from .swin import SwinEncoder
 
 NORM_GROUPS = 8
@@ -33,13 +34,13 @@ class SwinPyramid(nn.Module):
         - output: four maps ``(B, channels, ceil(H / stride), ceil(W / stride))``.
     """
 
-    def __init__(self, encoder: SwinEncoder, channels: int = 128) -> None:
+    def __init__(self, encoder: SwinEncoder | EfficientNetEncoder, channels: int = 128) -> None:
         super().__init__()
         self.encoder = encoder
         first, second, third, _, last = encoder.map_channels
         self.pyramid = FeaturePyramidNetwork(2, [first, second, third, last], channels)
         self.out_channels = channels
-        self.strides = tuple(encoder.patch_size * factor for factor in (1, 2, 4, 8))
+        self.strides = (*encoder.map_strides[:3], encoder.map_strides[-1])
 
     def forward(self, x: Tensor) -> list[Tensor]:
         first, second, third, _, last = self.encoder(x[:, : self.encoder.in_channels])

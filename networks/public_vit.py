@@ -83,9 +83,7 @@ def convert_vit(
     if stem is not None and weight.shape[1] == len(stem.mean):
         ours["patch_embed.weight"], ours["patch_embed.bias"] = stem.fold(weight, bias)
     taken = {name: plain_name(name, _PREFIXES, _RULES) for name in state}
-    return ours, sorted(
-        name for name, plain in taken.items() if not (_ENCODER.fullmatch(plain) or plain == "pos_embed")
-    )
+    return ours, sorted(name for name, plain in taken.items() if not _is_taken(plain))
 
 
 def convert_masked_autoencoder(state: State) -> State:

@@ -22,10 +22,11 @@ STAGES = {
     "explain": "attention and Grad-CAM of each case, with figures and measures",
     "detect": "train a lesion detector (boxes) from a pretrained encoder, or from scratch with --pretrained null",
     "evaluate_detection": "score a detector on the test patients: FROC and average precision, with boxes",
+    "zero_shot": "findings of mammograms by sentences, from an image-text pretraining of bundle mammo_clip",
     "pretrain_moco": "contrastive pretraining (MoCo-v3) of bundle miram's ViT, for comparison",
     "pretrain_dino": "self-distillation (DINO) of bundle miram's ViT, for comparison",
 }
-OTHER_BUNDLES = {"pretrain_moco": "miram", "pretrain_dino": "miram"}
+OTHER_BUNDLES = {"pretrain_moco": "miram", "pretrain_dino": "miram", "zero_shot": "mammo_clip"}
 """Stages that the usual bundle has not."""
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
@@ -116,7 +117,7 @@ def build_parser() -> argparse.ArgumentParser:
     convert = verbs.add_parser(
         "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
     )
-    convert.add_argument("weights", type=Path, help="Swin or ViT: official, MAE, timm, SimMIM, transformers")
+    convert.add_argument("weights", type=Path, help="Swin, ViT or Mammo-CLIP: official, MAE, timm, transformers, .tar")
     convert.add_argument("out", type=Path, help="the .safetensors file to write")
     convert.add_argument(
         "--image_size", type=int, nargs=2, metavar=("ROWS", "COLUMNS"), help="to resize a ViT's learned positions to"

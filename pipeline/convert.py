@@ -12,8 +12,10 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ..networks import encoder_state, read_state
+from ..networks.public_mammo_clip import IMAGE_MEAN, IMAGE_STD, convert_mammo_clip
 from ..networks.public_swin import IMAGENET, convert_swin, export_swin
 from ..networks.public_vit import convert_vit, export_vit
+from ..networks.restricted_pickle import read_checkpoint
 from ..networks.swin import LAYOUTS
 from ..networks.vit import LAYOUTS as VIT_LAYOUTS
 from .files import write_atomically
@@ -28,11 +30,13 @@ PATCH = 16
 
 
 def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Sequence[int] | None = None) -> Path:
-    """Write the encoder of a public Swin or ViT checkpoint in our layout.
+    """Write the encoder of a public Swin, ViT or EfficientNet checkpoint in our layout.
+
+    Of Mammo-CLIP's released ``.tar`` the whole model is written: image and text tower, projections and temperature.
 
     Args:
         weights: ``.pt``, ``.pth`` or ``.safetensors`` with the names of the official repositories (Swin, MAE), timm,
-            SimMIM or transformers; tensors only, no code from it is run.
+            SimMIM or transformers, or a ``.tar`` of Mammo-CLIP; tensors only, no code from it is run.
         out: the ``.safetensors`` file to write.
         colour: leave three input channels; otherwise they become one, for ``image_mean`` 0.449 and ``image_std`` 0.226.
         image_size: rows and columns of the images to come, to which a ViT's learned positions are resized; None leaves
@@ -42,8 +46,11 @@ def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Seque
         ValueError: for another kind of file or network, or an ``out`` of another kind.
     """
     _check_ending(out)
-    public, stem = read_state(weights), None if colour else IMAGENET
-    if _is_vit(public):
+    stem = None if colour else IMAGENET
+    public = _model_of(weights) if weights.suffix == ".tar" else read_state(weights)
+    if any(name.startswith("image_encoder.") for name in public):
+        state, left = _image_text_state(public, colour)
+    elif _is_vit(public):
         grid = None if image_size is None else (image_size[0] // PATCH, image_size[1] // PATCH)
         state, left = convert_vit(public, stem, grid=grid)
     else:
@@ -78,7 +85,30 @@ def _is_vit(state: dict[str, Tensor]) -> bool:
     return any(name.endswith(("cls_token", "class_token")) for name in state)
 
 
+def _model_of(weights: Path) -> dict[str, Tensor]:
+    model: dict[str, Tensor] = read_checkpoint(weights).get("model", {})
+    if not model:
+        raise ValueError(f"{weights} holds no 'model': give a checkpoint of Mammo-CLIP's pretraining")
+    return model
+
+
+def _image_text_state(public: dict[str, Tensor], colour: bool) -> tuple[dict[str, Tensor], list[str]]:
+    """A checkpoint of Mammo-CLIP as the state of an :class:`ImageTextModel`."""
+    if colour:
+        raise ValueError("Mammo-CLIP's three input channels are the same picture: they become one, leave out --colour")
+    found = convert_mammo_clip(public)
+    state = {f"encoder.{name}": tensor for name, tensor in found.image.items()}
+    kept = {name: tensor for name, tensor in found.text.items() if not name.startswith("pooler.")}
+    state |= {f"text_encoder.model.{name}": tensor for name, tensor in kept.items()} | found.projections
+    if found.logit_scale is not None:
+        state["logit_scale"] = found.logit_scale
+    return state, found.left
+
+
 def _describe(state: dict[str, Tensor]) -> str:
+    if "encoder.network._conv_stem.weight" in state:
+        named = "b2" if len(state["encoder.network._conv_stem.weight"]) == 32 else "b5"
+        return f"--encoder efficientnet --size {named} --image_mean {IMAGE_MEAN} --image_std {IMAGE_STD}"
     if "class_token" in state:
         return _describe_vit(state)
     weight = state["swin.patch_embed.proj.weight"]

@@ -14,8 +14,9 @@ __all__ = ["add_data_verbs"]
 logger = logging.getLogger(__name__)
 
 DATASETS = (
-    "cbis_ddsm, inbreast, bcdr, csaw_s, csaw_m, cmmd, vindr_mammo, rsna_2022, embed, mini_mias, cdd_cesm, or table "
-    "for any folder or CSV; datalist for a list that is there already"
+    "cbis_ddsm, inbreast, bcdr, csaw_s, csaw_m, cmmd, vindr_mammo, rsna_2022, embed, mini_mias, cdd_cesm, "
+    "mammo_clip_reports, mammo_clip_vindr, mammo_clip_detection, mammo_clip_rsna (Mammo-CLIP's tables), phantom, "
+    "or table for any folder or CSV; datalist for a list that is there already"
 )
 # Those that this process may use; a batch system gives few of many.
 CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,10 +1,11 @@
-"""The embedded default datasets: a small phantom, or its lesions, made where no dataset is named."""
+"""The embedded default datasets: a small phantom, its lesions, or its reports, made where no dataset is named."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import ignite.distributed as idist
+from joblib import cpu_count
 
 from .datasets import lesion_crops, load_datalist, save_datalist
 from .datasets.prepare import prepare_dataset
@@ -24,23 +25,43 @@ def embedded_dataset(folder: str | Path = "outputs/phantom", *, patients: int = 
     """
     root = Path(folder)
     with idist.one_rank_first():
-        generate(root, patients=patients, seed=seed, preset="demo")
-        if not (root / "datalist.json").is_file():
-            prepare_dataset("cbis_ddsm", root, root / "datalist.json", seed=seed)
+        _phantom(root, "cbis_ddsm", patients, seed)
     return root
 
 
-def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients: int = 60, seed: int = 0) -> Path:
-    """Folder of a small phantom with ``lesions.json`` beside its datalist, a record for each lesion.
+def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients: int = 320, seed: int = 0) -> Path:
+    """Folder of a phantom of affected breasts with ``lesions.json`` beside its datalist, a record for each lesion.
 
     Args:
         folder: where the phantom is, or will be.
         patients: how many; the share for test is a quarter.
         seed: of the phantom and of the split.
     """
-    root = embedded_dataset(folder, patients=patients, seed=seed)
+    root = Path(folder)
     with idist.one_rank_first():
+        _phantom(root, "cbis_ddsm", patients, seed, unaffected=False)
         if not (root / "lesions.json").is_file():
             crops, _ = lesion_crops(load_datalist(root / "datalist.json"), margin=0.2)
             save_datalist(crops, root / "lesions.json")
     return root
+
+
+def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients: int = 240, seed: int = 0) -> Path:
+    """Folder of a phantom with the reports of all its breasts in ``datalist.json``, lesions or not.
+
+    Args:
+        folder: where the phantom is, or will be.
+        patients: how many; the share for test is a quarter.
+        seed: of the phantom and of the split.
+    """
+    root = Path(folder)
+    with idist.one_rank_first():
+        _phantom(root, "phantom", patients, seed)
+    return root
+
+
+def _phantom(root: Path, adapter: str, patients: int, seed: int, *, unaffected: bool = True) -> None:
+    """A phantom and its ``datalist.json``, where they are not there yet."""
+    generate(root, patients=patients, seed=seed, preset="demo", unaffected=unaffected, workers=cpu_count())
+    if not (root / "datalist.json").is_file():
+        prepare_dataset(adapter, root, root / "datalist.json", seed=seed)

@@ -116,6 +116,10 @@ def _add_pretraining(studies: Any) -> None:
     parser.add_argument("--learning_rates", type=float, nargs="+", required=True, help="grid; chosen on validation")
     parser.add_argument("--selection_seeds", type=int, default=1, help="how many seeds choose the learning rate")
     parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
+    parser.add_argument("--scratch_factor", type=int, default=1, help="steps of a long run from scratch; 1: none")
+    parser.add_argument(
+        "--mixes", nargs="+", default=[], metavar="NAME=DATALIST", help="other images for the first of --pretrainings"
+    )
     parser.set_defaults(verb=_pretraining)
 
 
@@ -124,7 +128,11 @@ def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) ->
 
     arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
     recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
-    arms = pretraining_arms(recipe, arguments.pretrainings, imagenet=arguments.imagenet)
+    if wrong := [word for word in arguments.mixes if not word.partition("=")[2]]:
+        raise ValueError(f"--mixes {' '.join(wrong)}: write NAME=DATALIST")
+    mixes = dict(word.split("=", 1) for word in arguments.mixes)
+    more = {"imagenet": arguments.imagenet, "scratch_factor": arguments.scratch_factor}
+    arms = pretraining_arms(recipe, arguments.pretrainings, mixes=mixes, **more)
     LabelEfficiency(recipe, arms, reference=arms[1].name, **_grid(arguments)).run()
 
 

@@ -1,9 +1,11 @@
 """Performer: the softmax kernel as a product of positive random features (FAVOR+)."""
 
 import math
+from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 
 class PerformerAttention(nn.Module):
@@ -82,9 +84,13 @@ class PerformerAttention(nn.Module):
             )
         if self.training and not _in_backward():
             self._step()
-        precise = torch.promote_types(q.dtype, torch.float32)
-        with torch.autocast(q.device.type, enabled=False):
-            return self._attend(q.to(precise), k.to(precise), v.to(precise)).to(q.dtype)
+        if torch.jit.is_tracing() or not torch.is_grad_enabled():
+            return self._attend(q, k, v, self.directions)
+        # Features are wider than what they are made of: they are made again in the backward pass, from a copy of the
+        # directions, which a later pass may draw anew before that.
+        directions = self.directions.clone()
+        out = checkpoint(self._attend, q, k, v, directions, use_reentrant=False, preserve_rng_state=False)
+        return cast(Tensor, out)
 
     def _step(self) -> None:
         if self.redraw_interval is not None and self.steps and self.steps % self.redraw_interval == 0:
@@ -96,22 +102,29 @@ class PerformerAttention(nn.Module):
         generator = torch.Generator().manual_seed(int(self.seed) + index)
         self.directions.copy_(orthogonal_directions(count, dim, generator))
 
-    def _attend(self, q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-        queries, keys = self._exponentials(q, (-1,)), self._exponentials(k, (-2, -1))  # (B, heads, N, features)
+    def _attend(self, q: Tensor, k: Tensor, v: Tensor, directions: Tensor) -> Tensor:
+        precise = torch.promote_types(q.dtype, torch.float32)
+        with torch.autocast(q.device.type, enabled=False):
+            return self._kernel(q.to(precise), k.to(precise), v.to(precise), directions.to(precise)).to(q.dtype)
+
+    def _kernel(self, q: Tensor, k: Tensor, v: Tensor, directions: Tensor) -> Tensor:
+        queries = _exponentials(q, directions, (-1,))  # (B, heads, N, features)
+        keys = _exponentials(k, directions, (-2, -1))
         # The last column sums weights. Epsilon is added to products of the features, which are far smaller than they.
         values = torch.cat([v, torch.ones_like(v[..., :1])], dim=-1)  # (B, heads, N, d + 1)
         gathered = keys.mT @ values + self.epsilon * values.sum(dim=-2, keepdim=True)  # (B, heads, features, d + 1)
         out = queries @ gathered + self.epsilon * gathered.sum(dim=-2, keepdim=True)
         return out[..., :-1] / out[..., -1:]
 
-    def _exponentials(self, x: Tensor, stabilised: tuple[int, ...]) -> Tensor:
-        """Features ``(B, heads, N, features)`` without epsilon; their largest exponents are taken off over axes."""
-        root = x.shape[-1] ** -0.25
-        exponents = x @ (self.directions.to(x.dtype) * root).mT
-        offset = exponents.detach().amax(dim=stabilised, keepdim=True)
-        offset = offset + 0.5 * root**2 * x.square().sum(dim=-1, keepdim=True)
-        # In place: a single map of this size is kept for the backward pass.
-        return exponents.sub_(offset).exp_()
+
+def _exponentials(x: Tensor, directions: Tensor, stabilised: tuple[int, ...]) -> Tensor:
+    """Features ``(B, heads, N, features)`` without epsilon; their largest exponents are taken off over axes."""
+    root = x.shape[-1] ** -0.25
+    exponents = x @ (directions * root).mT
+    offset = exponents.detach().amax(dim=stabilised, keepdim=True)
+    offset = offset + 0.5 * root**2 * x.square().sum(dim=-1, keepdim=True)
+    # In place: a single map of this size is kept for the backward pass.
+    return exponents.sub_(offset).exp_()
 
 
 def _in_backward() -> bool:

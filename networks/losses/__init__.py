@@ -4,6 +4,8 @@ from .autoencoder_objective import AutoencoderObjective
 from .contrast import BreastBackgroundContrast
 from .contrastive import ContrastiveLoss, info_nce
 from .detection import DetectionObjective
+from .factor import FActORLoss
+from .image_text import ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
 from .masked_reconstruction import LossRegion, MaskedReconstructionLoss, ReconstructionError
 from .mixed import MixedLabels, MixedObjective
 from .multi_task import MISSING, MultiTaskCrossEntropy, class_weights
@@ -30,6 +32,8 @@ __all__ = [
     "CountedPatches",
     "CumulativeRiskLoss",
     "DetectionObjective",
+    "FActORLoss",
+    "ImageTextContrastiveLoss",
     "LeadingSingularVectors",
     "LossRegion",
     "MaskedReconstructionLoss",
@@ -37,10 +41,12 @@ __all__ = [
     "MixedObjective",
     "MultiScaleReconstructionLoss",
     "MultiTaskCrossEntropy",
+    "MultiViewSupervision",
     "PatchRegion",
     "PretrainingObjective",
     "ReconstructionError",
     "SelfDistillationLoss",
+    "SigmoidLoss",
     "SpectralNormPenalty",
     "TargetSource",
     "class_weights",

@@ -42,13 +42,17 @@ class AutoencoderObjective(nn.Module):
         return error
 
     def images(self, output: AutoencoderOutput, rendered: Tensor) -> list[tuple[Tensor, Tensor]]:
-        """For each scale the target and the prediction in grey values, ``(B, C, H, W)``."""
+        """For each scale the target and the prediction in grey values, ``(B, C, H, W)``.
+
+        Where only removed patches count, the others are the target's.
+        """
         targets, masks = self._targets(rendered)
         given = [None] * len(targets) if masks is None else masks
-        return [
-            (target, self.reconstruction.to_image(prediction, target, mask))
-            for prediction, target, mask in zip(output.predictions, targets, given, strict=True)
-        ]
+        pairs = []
+        for scale, prediction, target, mask in zip(self.scales, output.predictions, targets, given, strict=True):
+            image = self.reconstruction.to_image(prediction, target, mask)
+            pairs.append((target, self.reconstruction.completed(scale, image, output.hidden, target)))
+        return pairs
 
     def _targets(self, rendered: Tensor) -> tuple[list[Tensor], list[Tensor] | None]:
         both = multi_scale_targets(rendered, self.scales, self.source)

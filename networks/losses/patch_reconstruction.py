@@ -118,6 +118,22 @@ class MultiScaleReconstructionLoss(nn.Module):
             prediction = prediction * deviation + mean
         return unpatchify(prediction, grid, self.patch_size)
 
+    def completed(self, scale: int, prediction: Tensor, hidden: Tensor, target: Tensor) -> Tensor:
+        """The image of :meth:`to_image` as it is shown: patches whose prediction nothing trains are the target's.
+
+        Args:
+            scale: of the target.
+            prediction: ``(B, C, H, W)``, of :meth:`to_image`.
+            hidden: ``(B, N)``, 1 for removed patches.
+            target: ``(B, C, H, W)``.
+        """
+        if self.loss_on[scale] is CountedPatches.ALL:
+            return prediction
+        grid = (target.shape[-2] // self.patch_size, target.shape[-1] // self.patch_size)
+        removed = self._children(hidden, scale, target)[..., None].bool()  # (B, N, 1)
+        painted, true = (patchify(one, self.patch_size) for one in (prediction, target.to(prediction)))
+        return unpatchify(torch.where(removed, painted, true), grid, self.patch_size)
+
     def _scale_error(
         self, scale: int, prediction: Tensor, hidden: Tensor, target: Tensor, mask: Tensor | None
     ) -> Tensor:

@@ -3,6 +3,7 @@
 from .adapters import ADAPTERS, Adapter, cbis_ddsm, cdd_cesm, mini_mias
 from .audit import AuditFinding, AuditReport, audit
 from .background_patches import background_patches
+from .breast_pairs import BreastPairs, breast_id, group_breasts, report_texts
 from .combine import combine
 from .folds import cross_validation
 from .frames import count_frames, expand_frames
@@ -38,6 +39,7 @@ __all__ = [
     "Adapter",
     "AuditFinding",
     "AuditReport",
+    "BreastPairs",
     "Datalist",
     "Finding",
     "ImportReport",
@@ -55,6 +57,7 @@ __all__ = [
     "all_records",
     "audit",
     "background_patches",
+    "breast_id",
     "cbis_ddsm",
     "cdd_cesm",
     "check_datalist",
@@ -65,6 +68,7 @@ __all__ = [
     "datalist_sha256",
     "encode_labels",
     "expand_frames",
+    "group_breasts",
     "label_fraction",
     "lesion_class",
     "lesion_crops",
@@ -74,6 +78,7 @@ __all__ = [
     "prepare_dataset",
     "prepare_images",
     "random_crops",
+    "report_texts",
     "require_two_classes",
     "resolve_tasks",
     "save_datalist",

@@ -10,9 +10,9 @@ from typing import Any, cast
 
 from .follow_up import RISK_TASKS, cancer_within
 from .lesion_classes import LESION_CLASSES, MASS_MARGINS, has_margin, lesion_class
-from .schema import RECORD_FIELDS, Record
+from .schema import FINDING_TYPES, RECORD_FIELDS, Record
 
-__all__ = ["PRESETS", "Task", "encode_labels", "require_two_classes", "resolve_tasks", "task_sizes"]
+__all__ = ["PRESETS", "Task", "encode_labels", "has_finding", "require_two_classes", "resolve_tasks", "task_sizes"]
 
 UNKNOWN = -1
 
@@ -20,10 +20,33 @@ BENIGN = ("BENIGN", "BENIGN_WITHOUT_CALLBACK")
 """Benign without callback was judged benign without further work-up; it was never biopsied (Lee et al.
 2017)."""
 
+READ_AS_NORMAL = (None, "birads", "report", "reader", "synthetic")
+"""Provenances of a NORMAL that says that the image shows nothing. Follow-up, convention or a specimen does not."""
+
+
+def has_finding(record: Mapping[str, Any], kind: str) -> int | None:
+    """Whether an image shows a finding of a type: 1, 0, or None where that is not known.
+
+    It does where a finding is of the type, or the abnormality of the image. It does not where the type is one of those
+    that the readers looked for (``looked_for``), nor on an image without findings that was read as normal: NORMAL by
+    one of :data:`READ_AS_NORMAL`, or BI-RADS 1. Else nothing is known: who lists masses may leave other things untold.
+    """
+    findings = record.get("findings", ())
+    if record.get("abnormality") == kind or any(finding.get("type") == kind for finding in findings):
+        return 1
+    if kind in record.get("looked_for", ()):
+        return 0
+    if findings or record.get("boxes") or record.get("abnormality") or record.get("pathology", "NORMAL") != "NORMAL":
+        return None
+    read = "pathology" in record and record.get("label_provenance") in READ_AS_NORMAL
+    return 0 if read or record.get("birads") == 1 else None
+
+
 DERIVED: dict[str, Callable[[Mapping[str, Any]], str | int | None]] = {
     "lesion": lesion_class,
     **{name: partial(cancer_within, years=years) for years, name in enumerate(RISK_TASKS, start=1)},
     **{f"margin_{name.lower()}": partial(has_margin, margin=name) for name in MASS_MARGINS},
+    **{f"finding_{name}": partial(has_finding, kind=name) for name in FINDING_TYPES},
 }
 """Fields that follow from others."""
 
@@ -78,7 +101,7 @@ PRESETS = {
         Task("lesion_or_background", "lesion", tuple((name,) for name in ("BACKGROUND", *LESION_CLASSES))),
         Task("subtlety", "subtlety", ((1,), (2,), (3,), (4,), (5,))),
         *(Task(name, name, ((0,), (1,))) for name in RISK_TASKS),
-        *(Task(name, name, ((0,), (1,))) for name in DERIVED if name.startswith("margin_")),
+        *(Task(name, name, ((0,), (1,))) for name in DERIVED if name.startswith(("margin_", "finding_"))),
     )
 }
 """Tasks by name. Values that a preset does not list (a normal image in ``"pathology"``) are unknown to it.

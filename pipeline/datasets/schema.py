@@ -104,7 +104,13 @@ class Record(TypedDict, total=False):
     findings: list[Finding]
     boxes: list[list[float]]
     roi_masks: list[str]
+    looked_for: list[str]
+    """Types of findings that its readers told wherever they saw them: of these, one without a finding is not there."""
     report: str
+    texts: list[str]
+    """The report in parts, such as findings and impression, each once."""
+    augmented_texts: list[str]
+    """Another wording of each of ``texts``, such as its back-translation."""
     age: int
     manufacturer: str
     device: str
@@ -208,6 +214,10 @@ def _spacing(value: Any) -> bool:
 TEXT: tuple[str, Check] = ("a text that is not empty", _text)
 TEXTS: tuple[str, Check] = ("a list of texts", _texts)
 BOX_WORDS = "[row0, col0, row1, col1] with row0 < row1 and col0 < col1"
+FINDING_TYPE_LIST: tuple[str, Check] = (
+    f"a list of {', '.join(FINDING_TYPES)}",
+    lambda value: isinstance(value, list) and all(map(_one_of(FINDING_TYPES), value)),
+)
 PATHOLOGY: tuple[str, Check] = (f"one of {', '.join(PATHOLOGIES)}", _one_of(PATHOLOGIES))
 SUBTLETY: tuple[str, Check] = ("an integer from 1 to 5", _integer(1, 5))
 BIRADS: tuple[str, Check] = ("an integer from 0 to 6", _integer(0, 6))
@@ -228,7 +238,8 @@ FINDING_FIELDS: dict[str, tuple[str, Check]] = {
 RECORD_FIELDS: dict[str, tuple[str, Check]] = {
     **dict.fromkeys(("image", "patient_id", "image_id", "dataset", "study_id", "view", "abnormality"), TEXT),
     **dict.fromkeys(("report", "manufacturer", "device", "subtype", "licence"), TEXT),
-    **dict.fromkeys(("margins", "roi_masks"), TEXTS),
+    **dict.fromkeys(("margins", "roi_masks", "texts", "augmented_texts"), TEXTS),
+    "looked_for": FINDING_TYPE_LIST,
     "laterality": ("L or R", _one_of(("L", "R"))),
     "split": (f"one of {', '.join(SECTIONS)}", _one_of(SECTIONS)),
     "pathology": PATHOLOGY,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import AbstractContextManager
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from ...networks import (
     AttentionRecord,
@@ -42,7 +42,7 @@ def attention_maps(
         each patch through all layers up to the stage (:func:`~mammo.networks.attention_rollout`).
 
     Raises:
-        ValueError: another stage.
+        ValueError: another stage, or an encoder without attention.
     """
     check_stage(stage)
     encoder = network.encoder
@@ -65,9 +65,11 @@ def attention_maps(
     return {name: tokens_to_image(tokens, size, stride)[:, 0] for name, tokens in found.items()}
 
 
-def _record(encoder: SwinEncoder | ViTEncoder, stage: int) -> AbstractContextManager[AttentionRecord]:
+def _record(encoder: nn.Module, stage: int) -> AbstractContextManager[AttentionRecord]:
     if isinstance(encoder, ViTEncoder):
         return record_vit_attention(encoder)
+    if not isinstance(encoder, SwinEncoder):
+        raise ValueError(f"{type(encoder).__name__} has no attention to show: ask for gradcam or occlusion maps")
     return record_attention(encoder.stages[stage - 1], "last")
 
 

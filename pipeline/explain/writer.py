@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ...networks import MammogramClassifier
+from ..datasets.lesion_classes import LESION_CLASSES, MASS_MARGINS
 from ..files import write_atomically
 from ..handlers import ImageKey, image_key, write_table
 from .figure import case_figure
@@ -32,6 +33,8 @@ CLASS_NAMES = {
     "pathology": ("benign", "malignant"),
     "malignant_vs_rest": ("not malignant", "malignant"),
     "density_fatty_dense": ("fatty", "dense"),
+    "lesion": tuple(name.replace("_", " ").lower() for name in LESION_CLASSES),
+    **{f"margin_{name.lower()}": ("of another margin", name.replace("_", "-").lower()) for name in MASS_MARGINS},
 }
 """Words for the classes of tasks that clinicians have words for; others are numbered."""
 
@@ -101,16 +104,20 @@ class ExplanationWriter:
         for index, item in enumerate(batch):
             key = image_key(item)
             record = self.records[key]
+            told, probability = self._told(logits[index])
             row = {
                 **{name: record[name] for name in ("dataset", "image_id", "patient_id") if name in record},
                 "label": int(item["label"][0]),
-                "probability": self._probability(logits[index]),
+                "probability": probability,
             }
             for name, values in measures.items():
                 self.rows.append(row | {"map": name} | {key: float(value[index]) for key, value in values.items()})
             if key in self.drawn:
                 case = {name: values[index] for name, values in maps.items()}
-                self._draw(self.names[key], row, images[index].cpu().numpy(), case, regions[index], item["to_original"])
+                title = self._title(self.names[key], row["label"], told, probability)
+                shown, file = images[index].cpu().numpy(), self._file(key, "figures", "png")
+                case_figure(shown[0], shown[1], case, file, title=title, roi=regions[index])
+                self._keep(self._file(key, "maps", "npz"), case, item["to_original"])
 
     def write(self, engine: Workflow) -> None:
         """Write the table."""
@@ -120,35 +127,32 @@ class ExplanationWriter:
             logger.info("%s: %.3f of the map outside the breast, by chance %.3f", name, *found)
         logger.info("%s written, %d figures", self.directory / "explanations.csv", len(self.drawn))
 
-    def _probability(self, logits: Tensor) -> float:
-        """Of class 1 of two, such as malignant; of the class that is explained where there are more."""
+    def _told(self, logits: Tensor) -> tuple[int, float]:
+        """The class whose probability is told, and that: class 1 of two, such as malignant; else the one explained."""
         scores = logits[: self.classes].softmax(dim=0)
-        if self.classes == 2:
-            return float(scores[1])
-        return float(scores.max() if self.target_class is None else scores[self.target_class])
+        chosen = 1 if self.classes == 2 else self.target_class
+        index = int(scores.argmax()) if chosen is None else int(chosen)
+        return index, float(scores[index])
 
     def _region(self, item: Mapping[str, Any], size: Sequence[int]) -> NDArray[np.bool_] | None:
         record = self.records[image_key(item)]
         return lesion_region(record, self.root, np.asarray(item["to_original"]), size)
 
-    def _draw(
-        self,
-        name: str,
-        row: Mapping[str, Any],
-        image: NDArray[np.float32],
-        maps: Maps,
-        roi: NDArray[np.bool_] | None,
-        matrix: Tensor,
-    ) -> None:
+    def _title(self, name: str, label: int, told: int, probability: float) -> str:
         words = CLASS_NAMES.get(self.task, [f"{self.task} {index}" for index in range(self.classes)])
-        truth = words[row["label"]] if row["label"] >= 0 else "unknown"
-        told = words[1] if self.classes == 2 else "the class explained"
-        title = f"{name}: labelled {truth}, probability of {told} {row['probability']:.2f} (uncalibrated)"
-        case_figure(image[0], image[1], maps, self.directory / "figures" / f"{name}.png", title=title, roi=roi)
+        truth = words[label] if label >= 0 else "unknown"
+        return f"{name}: labelled {truth}, probability of {words[told]} {probability:.2f} (uncalibrated)"
+
+    def _file(self, key: ImageKey, folder: str, ending: str) -> Path:
+        return self.directory / folder / f"{self.names[key]}.{ending}"
+
+    @staticmethod
+    def _keep(path: Path, maps: Maps, matrix: Tensor) -> None:
+        """The maps of a case, with the way from their pixels to the original's."""
         arrays: dict[str, Any] = {key: value.astype(np.float16) for key, value in maps.items()}
         content = io.BytesIO()
         np.savez_compressed(content, to_original=np.asarray(matrix), **arrays)
-        write_atomically(self.directory / "maps" / f"{name}.npz", content.getvalue())
+        write_atomically(path, content.getvalue())
 
 
 def case_names(records: Sequence[Mapping[str, Any]]) -> dict[ImageKey, str]:

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .alignment import aligned_tables
 from .delong import delong
 from .discrimination import check_two_classes
 from .explanation_summary import check_explanations
@@ -24,14 +25,14 @@ def compare(a: pd.DataFrame, b: pd.DataFrame, *, draws: int = 2000, seed: int = 
         seed: of the draws.
 
     Returns:
-        JSON-safe: ``auc_a``, ``auc_b`` and ``difference`` (a - b) as intervals, ``delong`` with the p value
-            for
-        clustered images and ``independent_p_value``, which takes images of one patient as independent.
+        JSON-safe: ``auc_a``, ``auc_b`` and ``difference`` (a - b) as intervals, ``delong`` with the p value for
+            clustered images and ``independent_p_value``, which takes images of one patient as independent.
 
     Raises:
         ValueError: the images or their labels differ, or a class is absent.
     """
-    first, second = paired_tables(labelled(check_predictions(a, "first")), labelled(check_predictions(b, "second")))
+    tables = (labelled(check_predictions(table, name)) for table, name in ((a, "first"), (b, "second")))
+    first, second = aligned_tables(list(tables))
     labels, patients = first["label"].to_numpy(), patient_keys(first)
     scores = first["probability"].to_numpy(), second["probability"].to_numpy()
     check_two_classes(labels, scores[0])
@@ -62,8 +63,7 @@ def compare_explanations(
 
     Returns:
         ``{map: {"images", "left_out", "difference": interval}}``; ``left_out`` counts images that one side
-            lacks or
-        on which the measure is undefined for one of them.
+            lacks or on which the measure is undefined for one of them.
 
     Raises:
         ValueError: a column is missing, or the two share no image and map.
@@ -103,23 +103,6 @@ def over_seeds(statistics: Sequence[Statistic], generator: np.random.Generator) 
         return np.take_along_axis(values, drawn, axis=1).mean(axis=1)
 
     return statistic
-
-
-def paired_tables(a: pd.DataFrame, b: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Both tables in one order, row by row the same image.
-
-    Raises:
-        ValueError: the images or their labels differ; the message names one.
-    """
-    keys = [name for name in ("dataset", "patient_id", "image_id") if name in a and name in b]
-    first, second = (frame.set_index(keys).sort_index() for frame in (a, b))
-    if not first.index.equals(second.index):
-        alone = first.index.symmetric_difference(second.index)
-        raise ValueError(f"the two tables differ in {len(alone)} images, {alone[0]!r} for one: compare like with like")
-    if not (first["label"] == second["label"]).all():
-        image = first.index[(first["label"] != second["label"]).to_numpy()][0]
-        raise ValueError(f"the two tables give image {image!r} different labels")
-    return first.reset_index(), second.reset_index()
 
 
 def _delong(labels: np.ndarray, a: np.ndarray, b: np.ndarray, patients: np.ndarray) -> dict[str, Any]:

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .alignment import aligned_tables
 from .calibration import apply_temperature, fit_temperature
 from .class_measures import macro
 from .classifier_measures import calibration_measures, intervals, ranking_measures, threshold_measures
-from .compare import over_seeds, paired_tables
+from .compare import over_seeds
 from .discrimination import choose_threshold, missing_class
 from .evaluate import RESEARCH_USE
 from .intervals import Statistic, bootstrap_all, difference, restricted
@@ -198,7 +199,7 @@ def compare_labels(
     sections = [checked_sections(run.test, run.validation) for run in (*a, *b)]
     if len({tuple(label_columns(test)) for test, _ in sections}) > 1 or not label_columns(sections[0][0]):
         raise ValueError("the runs answer different questions: each needs the same labels")
-    tests = _same_rows([test for test, _ in sections])
+    tests = aligned_tables([test for test, _ in sections])
     points = [choose_label_points(tuning) for _, tuning in sections]
     found = [_all_measures(label_rows(test), one) for test, one in zip(tests, points, strict=True)]
     names = [name for name in found[0] if all(name in other for other in found)]
@@ -218,15 +219,6 @@ def compare_labels(
         "patients": int(np.unique(patients).size),
         "levels": {"image": {"rows": len(tests[0]), "measures": sides}},
     }
-
-
-def _same_rows(tests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The tables in one order of rows; each label must be the same in all."""
-    pairs = []
-    for column in [f"label_{name}" for name in label_columns(tests[0])]:
-        one, *_ = single = [test.assign(label=test[column]) for test in tests]
-        pairs = [paired_tables(one, other)[1] for other in single]
-    return [table.drop(columns="label") for table in pairs]
 
 
 def _counts(test: pd.DataFrame, known: pd.DataFrame, tuning: pd.DataFrame | None) -> dict[str, Any]:

@@ -10,9 +10,10 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from .alignment import aligned_tables
 from .class_measures import all_class_measures
 from .classifier_measures import all_measures
-from .compare import compare, over_seeds, paired_tables
+from .compare import compare, over_seeds
 from .evaluate_classes import CLASS_LEVELS, choose_class_temperature
 from .intervals import Interval, Statistic, bootstrap_all, difference
 from .operating_points import choose_operating_points
@@ -22,6 +23,7 @@ from .predictions import (
     check_predictions,
     class_columns,
     class_probabilities,
+    label_columns,
     labelled,
     patient_keys,
 )
@@ -66,7 +68,9 @@ def compare_measures(
     if not a or not b:
         raise ValueError("each side needs the predictions of at least one run")
     runs = [*a, *b]
-    tests = _same_rows([labelled(check_predictions(run.test, "test predictions")) for run in runs])
+    tests = aligned_tables([labelled(check_predictions(run.test, "test predictions")) for run in runs])
+    if label_columns(tests[0]):
+        raise ValueError("the runs tell many labels at once: compare_labels compares them")
     kinds = {tuple(class_columns(test)) for test in tests}
     if len(kinds) > 1:
         raise ValueError("the runs answer different questions: their columns of probabilities differ")
@@ -100,13 +104,6 @@ class Remembered:
         if weights is not self.weights:
             self.weights, self.values = weights, self.statistic(weights)
         return self.values
-
-
-def _same_rows(tests: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    if any(test.empty for test in tests):
-        raise ValueError("test predictions: no row has a known label, there is nothing to compare")
-    first = paired_tables(tests[0], tests[0])[0]
-    return [first, *(paired_tables(first, test)[1] for test in tests[1:])]
 
 
 def _points(run: RunPredictions, several: bool) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from .alignment import aligned_tables
 from .class_measures import class_measures, told_classes
 from .classifier_measures import ranking_measures
 from .compare import over_seeds
@@ -18,14 +19,14 @@ from .predictions import check_predictions, class_columns, class_probabilities, 
 
 __all__ = ["compare_seeds", "ranking_statistics", "score", "score_over_seeds"]
 
-SCORES = ("auc", "average_precision")
+SCORES = ("auc", "average_precision", "accuracy")
 
 
 def ranking_statistics(known: pd.DataFrame) -> dict[str, Statistic]:
     """``auc`` and ``average_precision`` of labelled predictions of any kind, as statistics of row weights.
 
     Of two classes they are the usual ones, of several classes means over one against the rest, of many labels means
-    over the labels.
+    over the labels. Several classes have ``accuracy`` too, of the likeliest class.
 
     Args:
         known: see :func:`~mammo.pipeline.metrics.predictions.labelled`.
@@ -48,11 +49,11 @@ def ranking_statistics(known: pd.DataFrame) -> dict[str, Statistic]:
         if absent := missing_class(labels):
             raise ValueError(absent)
         found = ranking_measures(labels, known["probability"].to_numpy())
-    return {name: found[name] for name in SCORES}
+    return {name: found[name] for name in SCORES if name in found}
 
 
 def score(known: pd.DataFrame, name: str = "auc") -> float:
-    """``auc`` or ``average_precision`` of labelled predictions, see :func:`ranking_statistics`."""
+    """One of :func:`ranking_statistics` of labelled predictions."""
     return float(ranking_statistics(known)[name](np.ones((1, len(known))))[0])
 
 
@@ -63,14 +64,14 @@ def score_over_seeds(
 
     Args:
         tables: predictions of each seed.
-        name: ``auc`` or ``average_precision``, see :func:`ranking_statistics`.
+        name: of :func:`ranking_statistics`.
         draws: of patients, and of seeds with each.
         seed: of the draws.
 
     Raises:
         ValueError: the tables are not of the same images.
     """
-    aligned = _aligned(tables)
+    aligned = _known(tables)
     statistics = [ranking_statistics(table)[name] for table in aligned]
     generator = np.random.default_rng(seed + 1)  # apart from the patients' draws
     interval = bootstrap(over_seeds(statistics, generator), patient_keys(aligned[0]), draws=draws, seed=seed)
@@ -91,7 +92,7 @@ def compare_seeds(
     """
     if not a or not b:
         raise ValueError("each side needs the predictions of at least one seed")
-    aligned = _aligned([*a, *b])
+    aligned = _known([*a, *b])
     statistics = [ranking_statistics(table)["auc"] for table in aligned]
     sides = statistics[: len(a)], statistics[len(a) :]
     generator, patients = np.random.default_rng(seed + 1), patient_keys(aligned[0])
@@ -107,19 +108,5 @@ def compare_seeds(
     }
 
 
-def _aligned(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
-    """The labelled rows of each table in one order; the tables must tell the same labels of the same images."""
-    checked = [labelled(check_predictions(table, "a run")) for table in tables]
-    keys = [name for name in ("dataset", "patient_id", "image_id") if all(name in table for table in checked)]
-    first, *others = (table.sort_values(keys).reset_index(drop=True) for table in checked)
-    names = [f"label_{name}" for name in label_columns(first)] or ["label"]
-    for other in others:
-        if not first[keys].equals(other[keys]):
-            raise ValueError(
-                f"the runs scored different images ({len(first)} and {len(other)}): compare like with like; in a study "
-                "delete the evaluate-* folders and run it again"
-            )
-        if not first[names].equals(other[names]):
-            image = first["image_id"][(first[names] != other[names]).any(axis=1)].iloc[0]
-            raise ValueError(f"the runs give image {image!r} different labels")
-    return [first, *others]
+def _known(tables: Sequence[pd.DataFrame]) -> list[pd.DataFrame]:
+    return aligned_tables([labelled(check_predictions(table, "a run")) for table in tables])

@@ -3,6 +3,7 @@
 from .case import Case, in_test_split
 from .dataset import generate
 from .presets import PRESETS, Preset
+from .report_tables import write_report_tables
 from .version import FROZEN, PHANTOM_VERSION, fingerprint
 from .views import Lesion, View, patient
 
@@ -18,4 +19,5 @@ __all__ = [
     "generate",
     "in_test_split",
     "patient",
+    "write_report_tables",
 ]

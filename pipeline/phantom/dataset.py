@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -83,6 +84,7 @@ def generate(
     views: str = "both",
     unaffected: bool = True,
     shortcut: bool = False,
+    pixel_mm: float | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -101,6 +103,7 @@ def generate(
         views: ``both``, ``CC`` or ``MLO``.
         unaffected: write the other breast too; it has no row in the tables.
         shortcut: let the framed marker go with malignancy in training (0.9) but not in test (0.5).
+        pixel_mm: side of a pixel; the preset's by default.
         workers: processes; they do not change the result.
         progress: show a progress bar.
 
@@ -110,10 +113,10 @@ def generate(
     Raises:
         ValueError: for an option out of range, or a folder that holds something else.
     """
-    target = Path(out_dir)
+    target = Path(os.path.abspath(out_dir))  # workers that are used again may stand in another folder
     if views not in ("both", *VIEWS):
         raise ValueError(f"views is {views!r}; choose both, CC or MLO")
-    settings = {
+    settings: dict[str, Any] = {
         "version": PHANTOM_VERSION,
         "patients": patients,
         "seed": seed,
@@ -123,6 +126,8 @@ def generate(
         "unaffected": unaffected,
         "shortcut": shortcut,
     }
+    if pixel_mm is not None:
+        settings["pixel_mm"] = pixel_mm
     there = _check(target, patients, test_fraction, settings)
     if there is not None:
         return there
@@ -131,6 +136,7 @@ def generate(
         "views": VIEWS if views == "both" else (views,),
         "unaffected": unaffected,
         "shortcut": shortcut,
+        "pixel_mm": pixel_mm,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:

@@ -28,9 +28,11 @@ def report(view: View) -> str:
     down, across = (lesion.centre[k] - view.nipple[k] for k in (0, 1))
     away_mm = (down**2 + across**2) ** 0.5 * view.pixel_mm
     half = "above" if down < 0 else "below"
-    found = "There is a" if kind == "mass" else "There are"
+    first = _spoken(lesion.words.first)
+    article = "an" if first[0] in "aeiou" else "a"
+    found = f"There is {article}" if kind == "mass" else "There are"
     return (
-        f"{opening} {found} {_spoken(lesion.words.first)} {kind}, {second} {_spoken(lesion.words.second)}, "
+        f"{opening} {found} {first} {kind}, {second} {_spoken(lesion.words.second)}, "
         f"measuring {lesion.diameter_mm:.0f} mm, {away_mm:.0f} mm from the nipple and {half} its level in the image."
     )
 

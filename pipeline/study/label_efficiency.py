@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from ..datasets.splits import label_fraction, patient_key
-from ..metrics import compare_seeds, score, score_over_seeds
+from ..metrics import compare_seeds, ranking_statistics, score, score_over_seeds
 from .label_efficiency_report import write_report
 from .recipe import Recipe
 from .results import best_validation, section_of
@@ -252,8 +252,7 @@ class LabelEfficiency:
         if evaluated is not None and evaluated.reason is None:
             test = section_of(evaluated.folder, "test")
             row["evaluation"] = evaluated.folder.name
-            row["test_auc"] = score(test)
-            row["test_average_precision"] = score(test, "average_precision")
+            row |= {f"test_{name}": score(test, name) for name in ranking_statistics(test)}
         elif evaluated is not None and ended.reason is None:
             row["reason"] = evaluated.reason
         if row["reason"] is not None:
@@ -309,6 +308,5 @@ class LabelEfficiency:
         cell["labelled_patients"] = sorted({self.labels[share, seed][0] for seed in self.seeds})
         if tables:
             cell["validation_auc"] = float(own["validation_auc"].mean())
-            cell["test_auc"] = score_over_seeds(tables, "auc")
-            cell["test_average_precision"] = score_over_seeds(tables, "average_precision")
+            cell |= {f"test_{name}": score_over_seeds(tables, name) for name in ranking_statistics(tables[0])}
         return cell

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -57,18 +57,12 @@ def markdown(content: Mapping[str, Any]) -> str:
         f"`{content['command']}`",
         "",
         f"Datalist SHA-256 {content['datalist_sha256'][:12]}; seeds {seeds}; optimiser steps in all, pretraining "
-        f"included: {steps}. Test AUC per image, mean over seeds, 95 % intervals by bootstrap over patients and seeds. "
+        f"included: {steps}. Per test image, mean over seeds, 95 % intervals by bootstrap over patients and seeds. "
         f"Learning rates {_joined(selection['learning_rates'])}: {selection['rule']} (seeds "
         f"{_joined(selection['seeds'])}). Primary endpoint: {content['primary_endpoint']}; all else is exploratory.",
         "",
-        "| labels | patients | " + " | ".join(arm.replace("_", " ") for arm in arms) + " |",
-        "|--:|--:|" + "---|" * len(arms),
     ]
-    for fraction in fractions:
-        counts = cells[arms[0], fraction]["labelled_patients"]
-        told = str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
-        row = [_cell(cells[arm, fraction]) for arm in arms]
-        lines.append(f"| {fraction:g} % | {told} | " + " | ".join(row) + " |")
+    lines += _by_arm(cells, arms, fractions[0]) if len(fractions) == 1 else _by_fraction(cells, arms, fractions)
     lines += ["", "| labels | difference | AUC |", "|--:|---|---|"]
     for one in content["differences"]:
         name = f"{one['first']} minus {one['second']}".replace("_", " ")
@@ -76,12 +70,46 @@ def markdown(content: Mapping[str, Any]) -> str:
     return "\n".join(lines) + "\n"
 
 
+Cells = Mapping[tuple[str, float], Mapping[str, Any]]
+
+
+def _patients(cell: Mapping[str, Any]) -> str:
+    counts = cell["labelled_patients"]
+    return str(counts[0]) if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+
+
+def _by_fraction(cells: Cells, arms: Sequence[str], fractions: Sequence[float]) -> list[str]:
+    """AUC: a row for each share of the labels, a column for each arm."""
+    lines = ["| labels | patients | " + " | ".join(arm.replace("_", " ") for arm in arms) + " |"]
+    lines.append("|--:|--:|" + "---|" * len(arms))
+    for share in fractions:
+        row = [_measure(cells[arm, share], "auc") for arm in arms]
+        lines.append(f"| {share:g} % | {_patients(cells[arms[0], share])} | " + " | ".join(row) + " |")
+    return lines
+
+
+def _by_arm(cells: Cells, arms: Sequence[str], share: float) -> list[str]:
+    """All measures: a row for each arm, as papers print it."""
+    told = {name for arm in arms for name in cells[arm, share]}
+    names = [name for name in ("auc", "average_precision", "accuracy") if f"test_{name}" in told]
+    titles = " | ".join("AUC" if name == "auc" else name.replace("_", " ") for name in names)
+    lines = [f"| {share:g} % of the labels, {_patients(cells[arms[0], share])} patients | learning rate | {titles} |"]
+    lines.append("|---|--:|" + "---|" * len(names))
+    for arm in arms:
+        rate = cells[arm, share]["learning_rate"]
+        row = [_measure(cells[arm, share], name) for name in names]
+        lines.append(
+            f"| {arm.replace('_', ' ')} | {'none' if rate is None else f'{rate:g}'} | " + " | ".join(row) + " |"
+        )
+    return lines
+
+
 def _joined(numbers: Iterable[float]) -> str:
     return ", ".join(f"{number:g}" for number in numbers)
 
 
-def _cell(cell: Mapping[str, Any]) -> str:
-    return format_interval(cell["test_auc"]) if "test_auc" in cell else "failed"
+def _measure(cell: Mapping[str, Any], name: str) -> str:
+    return format_interval(cell[f"test_{name}"]) if f"test_{name}" in cell else "failed"
 
 
 def curve(content: Mapping[str, Any]) -> Figure:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -41,15 +43,24 @@ PRETRAININGS: Mapping[str, Pretraining] = MappingProxyType(
 both scales; with each linear attention in its larger decoder; MoCo-v3 and DINO."""
 
 
-def pretraining_arms(recipe: Recipe, names: Sequence[str], *, imagenet: str | None = None) -> list[Arm]:
+def pretraining_arms(
+    recipe: Recipe,
+    names: Sequence[str],
+    *,
+    mixes: Mapping[str, str] | None = None,
+    imagenet: str | None = None,
+    scratch_factor: int = 1,
+) -> list[Arm]:
     """An arm each for the pretrainings, one from scratch and, where weights are given, one from those.
 
-    All have equal optimiser steps, pretraining included.
+    All have equal optimiser steps, pretraining included, but for the long one from scratch.
 
     Args:
         recipe: gives the steps.
         names: of :data:`PRETRAININGS`; the first is compared with all others.
+        mixes: by name, datalists on which the first is pretrained too: other crops, whole mammograms, or several.
         imagenet: file of public weights as `mammo convert` writes them.
+        scratch_factor: how many times the steps a long run from scratch gets; 1 leaves it out.
 
     Raises:
         ValueError: for an unknown or repeated name, no step of pretraining, or a file that is not there.
@@ -63,7 +74,15 @@ def pretraining_arms(recipe: Recipe, names: Sequence[str], *, imagenet: str | No
         Arm(name, recipe.finetune_steps, pretraining=PRETRAININGS[name].overrides, stage=PRETRAININGS[name].stage)
         for name in names
     ]
+    for mix, datalist in (mixes or {}).items():
+        if not Path(datalist).is_file():
+            raise ValueError(f"--mixes {mix}={datalist}: no such file; `mammo crops` or `mammo combine` makes one")
+        own = {**PRETRAININGS[names[0]].overrides, "datalist": str(Path(datalist).absolute())}
+        arms.append(replace(arms[0], name=f"{names[0]}_on_{mix}", pretraining=own))
     total = recipe.pretrain_steps + recipe.finetune_steps
     if imagenet is not None:
         arms.append(imagenet_arm(imagenet, total))
-    return [*arms, Arm(REFERENCE, total)]
+    arms.append(Arm(REFERENCE, total))
+    if scratch_factor > 1:
+        arms.append(Arm(f"{REFERENCE}_long", scratch_factor * total))
+    return arms

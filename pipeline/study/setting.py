@@ -31,6 +31,10 @@ STAGES = ("pretrain*", "finetune", "evaluate", "explain")
 """Configurations of a bundle that studies run, as patterns of names."""
 
 
+def _sha256(path: str | Path) -> str:
+    return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Setting:
     """What the runs of a study have in common.
@@ -74,7 +78,7 @@ class Setting:
     @cached_property
     def data(self) -> str:
         """SHA-256 of the datalist."""
-        return hashlib.sha256(self.list_path.read_bytes()).hexdigest()
+        return _sha256(self.list_path)
 
     @property
     def cache(self) -> Path:
@@ -135,7 +139,8 @@ class Setting:
         }
         options = {key: value for key, value in self.options.items() if key.replace("#", "::").split("::")[0] in keys}
         configuration = configure(self.bundle, name, self.overlays, shared | options | overrides)
-        return Stage(self.bundle, name, configuration, dict(inputs or {}), self.data, title)
+        data = _sha256(overrides["datalist"]) if "datalist" in overrides else self.data
+        return Stage(self.bundle, name, configuration, dict(inputs or {}), data, title)
 
     def keys(self, stage: str) -> Mapping[str, Any]:
         """The configuration of a stage with the overlays, before overrides."""

@@ -236,3 +236,11 @@ def test_what_is_no_vit_is_refused(autoencoder):
     state["decoder.decoder_pos_embed"] = torch.rand(1, 17, 32)
     with pytest.raises(ValueError, match="the decoder's positions are not sines"):
         convert_masked_autoencoder(state)
+
+
+@pytest.mark.parametrize("part", ["patch_embed.proj.weight", "cls_token", "blocks.0.attn.qkv.weight"])
+def test_a_vit_that_lacks_a_part_is_refused(part):
+    state = official_names(public().state_dict())
+    del state[part]
+    with pytest.raises(ValueError, match="no Vision Transformer with a class token"):
+        convert_vit(state)

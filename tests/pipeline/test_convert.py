@@ -1,8 +1,21 @@
 """``mammo convert`` on files with random weights, and its errors."""
 
+from pathlib import Path
+
 import pytest
 import torch
-from mammo.networks import MaskedAutoencoder, SwinEncoder, SwinMIM, ViTEncoder, load_encoder
+from mammo.networks import (
+    EfficientNetEncoder,
+    ImageTextModel,
+    MaskedAutoencoder,
+    SwinEncoder,
+    SwinMIM,
+    ViTEncoder,
+    load_encoder,
+    load_network,
+    small_text_encoder,
+)
+from mammo.networks.public_mammo_clip import export_mammo_clip
 from mammo.pipeline.cli import main
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from safetensors.torch import load_file
@@ -70,6 +83,7 @@ def test_another_network_or_ending_is_refused(weights, tmp_path, capsys):
 VIT = {"hidden_size": 96, "num_hidden_layers": 4, "num_attention_heads": 4, "intermediate_size": 384}
 
 
+@pytest.mark.filterwarnings("ignore:torch.meshgrid:UserWarning")  # of MONAI
 def test_a_masked_autoencoder_becomes_an_encoder_for_grey_images(tmp_path, caplog):
     given, out = ViTMAEForPreTraining(ViTMAEConfig(image_size=64, **VIT)), tmp_path / "mae.safetensors"
     # transformers 5 leaves zeros in a new network, where MAE's files have sines and cosines.
@@ -99,3 +113,24 @@ def test_a_vit_goes_out_and_comes_back(tmp_path):
     assert main(["convert", str(out), str(back)]) == 0
     again = load_encoder(ViTEncoder(size="micro"), back).state_dict()
     assert all(torch.equal(again[name], tensor) for name, tensor in network.encoder.state_dict().items())
+
+
+def test_a_released_mammo_clip_becomes_one_of_ours(tmp_path, caplog):
+    text = small_text_encoder(40, width=16, depth=1)
+    model = ImageTextModel(EfficientNetEncoder(size="b2"), text, embed_dim=8)
+    ours = model.state_dict()
+    released = export_mammo_clip(model.encoder.state_dict())
+    released |= {f"text_encoder.text_encoder.{k}": v for k, v in text.model.state_dict().items()}
+    released |= {
+        k.replace("_projection.", "_projection.projection."): v for k, v in ours.items() if "_projection." in k
+    }
+    content = {"model": released | {"logit_scale": torch.tensor(2.5)}, "epoch": 7, "config": {"path": Path("/nowhere")}}
+    torch.save(content, tmp_path / "b2-model.tar")
+    with caplog.at_level("INFO"):
+        assert main(["convert", str(tmp_path / "b2-model.tar"), str(tmp_path / "b2.safetensors")]) == 0
+    assert "--encoder efficientnet --size b2" in caplog.text
+    again = ImageTextModel(EfficientNetEncoder(size="b2"), small_text_encoder(40, width=16, depth=1), embed_dim=8)
+    load_network(again, tmp_path / "b2.safetensors")
+    for name, tensor in again.state_dict().items():
+        torch.testing.assert_close(tensor, torch.tensor(2.5) if name == "logit_scale" else ours[name])
+    load_encoder(EfficientNetEncoder(size="b2"), tmp_path / "b2.safetensors")

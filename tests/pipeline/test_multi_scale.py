@@ -54,6 +54,17 @@ def test_each_scale_is_measured_against_its_own_target(network, objective):
     torch.testing.assert_close(painted[0][0], image[:, :1])
 
 
+@pytest.mark.parametrize("counted", [["masked", "masked"], ["masked", "all"], ["all", "all"]])
+def test_visible_patches_are_shown_as_they_are_where_they_do_not_count(network, counted):
+    objective = AutoencoderObjective(MultiScaleReconstructionLoss(loss_on=dict(zip((1, 2), counted, strict=True))))
+    rendered = torch.rand(2, 2, 128, 64)
+    image, target, _, more = PrepareMultiScaleBatch(scale=2)({"image": rendered})
+    output = network(image, **more)
+    for scale, (true, shown), of in zip((1, 2), objective.images(output, target), counted, strict=True):
+        equal = (true == shown)[:, 0].unflatten(1, (4, 16 * scale)).unflatten(3, (2, 16 * scale)).all(dim=4).all(dim=2)
+        assert torch.equal(equal.flatten(1), ~output.hidden.bool() if of == "masked" else torch.zeros(2, 8).bool())
+
+
 def test_lower_precision_keeps_the_names_of_the_output(network):
     output = NetworkInferer(precision="bfloat16")(torch.rand(2, 1, 64, 32), network)
     assert [one.dtype for one in output.predictions] == [torch.float32] * 2

@@ -234,3 +234,25 @@ def test_options_out_of_range_are_refused_before_anything_is_written(options, me
     with pytest.raises(ValueError, match=message):
         generate(tmp_path / "p", **({"patients": 1, "seed": 0} | options))
     assert not (tmp_path / "p").exists()
+
+
+def test_finer_pixels_show_the_same_patients_larger(tmp_path, truth):
+    generate(tmp_path / "fine", patients=1, seed=SEED, preset="standard", unaffected=False, pixel_mm=0.2)
+    with open(tmp_path / "fine/truth.csv", newline="") as file:
+        fine = list(csv.DictReader(file))
+    coarse = [row for row in truth if row["patient_id"] == fine[0]["patient_id"] and row["pathology"]]
+    for one, other in zip(fine, coarse, strict=True):
+        assert (one["pathology"], one["mass_margins"]) == (other["pathology"], other["mass_margins"])
+        assert float(one["size_mm"]) == pytest.approx(float(other["size_mm"]), rel=0.1)
+        assert [int(one["rows"]), int(one["columns"])] == [2 * int(other["rows"]), 2 * int(other["columns"])]
+    header = pydicom.dcmread(tmp_path / "fine" / fine[0]["path"], stop_before_pixels=True)
+    assert [float(mm) for mm in header.ImagerPixelSpacing] == [0.2, 0.2]
+
+
+def test_workers_used_again_write_where_the_caller_stands_now(tmp_path, monkeypatch):
+    """Worker processes live on between calls and keep the folder they were started in."""
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        monkeypatch.chdir(tmp_path / name)
+        generate("phantom", patients=2, seed=SEED, preset="demo", unaffected=False, workers=2)
+        assert list((tmp_path / name / "phantom").rglob("*.dcm"))

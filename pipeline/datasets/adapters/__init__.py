@@ -14,7 +14,11 @@ from .csaw_m import csaw_m
 from .csaw_s import csaw_s
 from .embed import embed
 from .inbreast import inbreast
+from .mammo_clip_detection import mammo_clip_detection
+from .mammo_clip_reports import mammo_clip_reports
+from .mammo_clip_tables import mammo_clip_rsna, mammo_clip_vindr
 from .mini_mias import mini_mias
+from .phantom_truth import phantom_truth
 from .rsna_2022 import rsna_2022
 from .table import table
 from .vindr_mammo import vindr_mammo
@@ -30,7 +34,12 @@ __all__ = [
     "csaw_s",
     "embed",
     "inbreast",
+    "mammo_clip_detection",
+    "mammo_clip_reports",
+    "mammo_clip_rsna",
+    "mammo_clip_vindr",
     "mini_mias",
+    "phantom_truth",
     "rsna_2022",
     "table",
     "vindr_mammo",
@@ -51,5 +60,10 @@ ADAPTERS: dict[str, Adapter] = {
     "embed": embed,
     "mini_mias": mini_mias,
     "cdd_cesm": cdd_cesm,
+    "mammo_clip_reports": mammo_clip_reports,
+    "mammo_clip_vindr": mammo_clip_vindr,
+    "mammo_clip_detection": mammo_clip_detection,
+    "mammo_clip_rsna": mammo_clip_rsna,
+    "phantom": phantom_truth,
     "table": table,
 }

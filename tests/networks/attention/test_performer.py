@@ -182,3 +182,26 @@ def test_values_are_those_of_another_implementation():
     ours.directions.copy_(theirs.projection_matrix)
     q, k, v = inputs(scale=1.0)
     torch.testing.assert_close(ours(q, k, v), theirs(q, k, v), atol=1e-5, rtol=1e-5)
+
+
+def test_the_backward_pass_uses_the_directions_of_its_own_forward_pass():
+    attention = PerformerAttention(8, features=6, redraw_interval=1).double().train()
+    kept = copy.deepcopy(attention)
+    q, k, v = (torch.randn(1, 2, 9, 8, dtype=torch.float64, requires_grad=True) for _ in range(3))
+    (expected,) = torch.autograd.grad(kept(q, k, v).square().sum(), q)
+    out = attention(q, k, v)
+    attention(q, k, v)  # draws the directions anew
+    assert not torch.equal(attention.directions, kept.directions)
+    (found,) = torch.autograd.grad(out.square().sum(), q)
+    torch.testing.assert_close(found, expected)
+
+
+def test_features_are_not_kept_for_the_backward_pass():
+    tokens, features = 300, 110
+    attention = PerformerAttention(32, features=features).train()
+    q, k, v = (torch.randn(1, 1, tokens, 32, requires_grad=True) for _ in range(3))
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda x: kept.append(x.shape) or x, lambda x: x):
+        attention(q, k, v)
+    assert kept
+    assert all(shape.numel() < tokens * features for shape in kept)

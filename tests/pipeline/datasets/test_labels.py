@@ -1,5 +1,6 @@
 import pytest
 from mammo.pipeline.datasets import PRESETS, encode_labels, require_two_classes, resolve_tasks, task_sizes
+from mammo.pipeline.datasets.schema import FINDING_TYPES
 
 
 @pytest.mark.parametrize(
@@ -28,6 +29,40 @@ from mammo.pipeline.datasets import PRESETS, encode_labels, require_two_classes,
 )
 def test_presets_give_the_class_and_leave_the_rest_unknown(task, known, label, record):
     assert encode_labels([record(**known)], [task])[0]["label"] == [label]
+
+
+@pytest.mark.parametrize(
+    ("known", "mass", "calcification"),
+    [
+        ({}, -1, -1),
+        ({"findings": [{"type": "mass"}]}, 1, -1),  # CBIS-DDSM's table of masses does not tell of calcifications
+        ({"findings": [{"type": "mass"}], "looked_for": ["mass", "calcification"]}, 1, 0),
+        ({"findings": [], "looked_for": ["mass"]}, 0, -1),
+        ({"findings": []}, -1, -1),
+        ({"abnormality": "calcification"}, -1, 1),
+        ({"pathology": "NORMAL"}, 0, 0),
+        ({"pathology": "NORMAL", "label_provenance": "reader"}, 0, 0),
+        ({"pathology": "NORMAL", "label_provenance": "outcome"}, -1, -1),
+        ({"pathology": "NORMAL", "label_provenance": "assumed"}, -1, -1),
+        ({"pathology": "NORMAL", "label_provenance": "biopsy"}, -1, -1),
+        ({"pathology": "NORMAL", "findings": [{"type": "cancer"}]}, -1, -1),
+        ({"pathology": "BENIGN"}, -1, -1),
+        ({"birads": 1}, 0, 0),
+        ({"birads": 2}, -1, -1),
+        ({"birads": 1, "boxes": [[0, 0, 1, 1]]}, -1, -1),
+        ({"birads": 1, "pathology": "MALIGNANT"}, -1, -1),
+    ],
+)
+def test_a_finding_is_there_or_not_only_where_the_record_knows(known, mass, calcification, record):
+    assert encode_labels([record(**known)], ["finding_mass", "finding_calcification"])[0]["label"] == [
+        mass, calcification
+    ]  # fmt: skip
+
+
+def test_every_type_of_finding_is_a_task_of_two_classes(record):
+    for kind in FINDING_TYPES:
+        assert task_sizes([f"finding_{kind}"]) == {f"finding_{kind}": 2}
+        assert encode_labels([record(findings=[{"type": kind}])], [f"finding_{kind}"])[0]["label"] == [1]
 
 
 def test_labels_follow_the_order_of_the_tasks(record):

@@ -4,7 +4,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
-from mammo.networks import MammogramClassifier, SwinEncoder
+from mammo.networks import EfficientNetEncoder, MammogramClassifier, SwinEncoder
 from mammo.pipeline.explain import attention_maps
 from monai.networks.nets.swin_unetr import SwinTransformerBlock
 from torch import nn
@@ -92,3 +92,9 @@ def test_an_earlier_stage_shows_its_own_last_layer_on_its_finer_grid(network):
     found = maps["attention"][0, 8 * row + 4, 8 * column + 4].item()
     assert found == pytest.approx((15 / 16) ** 2, abs=0.02)  # half a pixel off the centre of the token
     assert maps["attention"][0].argmax() // 224 // 8 == row
+
+
+def test_an_encoder_without_attention_is_refused():
+    network = MammogramClassifier(EfficientNetEncoder(size="b0"))
+    with pytest.raises(ValueError, match="EfficientNetEncoder has no attention to show"):
+        attention_maps(network, torch.rand(1, 2, 64, 64))

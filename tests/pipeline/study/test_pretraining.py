@@ -1,10 +1,12 @@
 """Pretrainings compared in small: several classes and many labels, all arms alike but for their start."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 from mammo.pipeline.cli import main
 from mammo.pipeline.datasets import lesion_crops, load_datalist, save_datalist
 from mammo.pipeline.study import PRETRAININGS, Setting, pretraining_arms
@@ -54,6 +56,35 @@ def test_every_arm_is_scored_by_the_mean_over_classes(study, tmp_path):
     summary = json.loads((out / "study.json").read_text())
     assert "miram minus mae" in summary["primary_endpoint"]
     assert {one["second"] for one in summary["differences"]} == {"mae", "from_scratch"}
+    correct = [scores_of(out, row).eval("called == label").mean() for _, row in table[table["arm"] == "mae"].iterrows()]
+    told = next(line for line in (out / "study.md").read_text().splitlines() if line.startswith("| mae |"))
+    assert told.split("|")[5].split()[0] == f"{np.mean(correct):.3f}"
+
+
+def scores_of(out, row):
+    scores = pd.read_csv(out / "runs" / row["evaluation"] / "predictions.csv")
+    test = scores[scores["split"] == "test"]
+    return test.assign(called=test.filter(regex=r"^probability_\d").to_numpy().argmax(axis=1))
+
+
+def test_a_mix_is_another_pretraining_of_the_first_and_the_same_fine_tuning(study, lesions, tmp_path):
+    whole = load_datalist(lesions)
+    fewer = save_datalist(whole | {"training": whole["training"][1:]}, tmp_path / "fewer.json", keep_root=True)
+    out = study(tmp_path / "study", "--pretrainings", "mae", "--seeds", "0", "--mixes", f"fewer={fewer}")
+    table = pd.read_csv(out / "study.csv").set_index("arm")
+    assert set(table.index) == {"mae", "mae_on_fewer", "from_scratch"}
+    pretrained = [yaml.safe_load(path.read_text()) for path in (out / "runs").glob("pretrain-*/config.yaml")]
+    assert {Path(config["datalist"]).name for config in pretrained} == {"fewer.json", "lesions.json"}
+    finetuned = [yaml.safe_load((out / "runs" / run / "config.yaml").read_text()) for run in table["run"]]
+    assert {Path(config["datalist"]).name for config in finetuned} == {"lesions.json"}
+    assert len({config["pretrained"] for config in finetuned}) == 3
+
+
+@pytest.mark.parametrize("word", ["few", "few=", "few=nowhere.json"])
+def test_a_mix_that_is_no_list_is_refused(word, phantom, lesions, tmp_path, capsys):
+    where = ["--dataset_dir", str(phantom), "--datalist", str(lesions), "--output_dir", str(tmp_path)]
+    assert main(["study", "pretraining", *where, "--learning_rates", "1e-3", "--mixes", word]) == 1
+    assert f"--mixes {word}" in capsys.readouterr().err
 
 
 def test_margins_are_scored_by_the_mean_over_labels(study, tmp_path):
@@ -84,3 +115,6 @@ def test_the_list_is_that_of_lesions_where_none_is_named(tmp_path, capsys):
 def test_all_arms_have_equal_steps(recipe):
     arms = pretraining_arms(recipe, list(PRETRAININGS))
     assert {arm.all_steps(recipe) for arm in arms} == {recipe.pretrain_steps + recipe.finetune_steps}
+    longer = pretraining_arms(recipe, ["mae"], scratch_factor=3)[-1]
+    assert longer.pretraining is None
+    assert longer.all_steps(recipe) == 3 * (recipe.pretrain_steps + recipe.finetune_steps)

@@ -1,0 +1,113 @@
+"""Image-text pretraining and zero-shot on a tiny phantom with its reports."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from mammo.networks import encoder_state
+from mammo.pipeline.bundle_run import run_bundle
+from mammo.pipeline.cli import main
+from mammo.pipeline.datasets.prepare import prepare_dataset
+from mammo.pipeline.phantom import generate
+from mammo.pipeline.text import load_tokenizer
+
+pytest.importorskip("transformers")
+TEXTS = {"text_width": 16, "text_depth": 1, "vocabulary": 300, "embed_dim": 8}
+
+
+@pytest.fixture(scope="module")
+def small(tmp_path_factory) -> dict:
+    root = tmp_path_factory.mktemp("reports") / "data"
+    generate(root, patients=10, seed=3, preset="demo", test_fraction=0.3)
+    prepare_dataset("phantom", root, root / "datalist.json", validation_fraction=0.3)
+    return {
+        "dataset_dir": str(root),
+        "cache_dir": str(tmp_path_factory.mktemp("cache")),
+        "encoder": "swin",
+        "size": "micro",
+        "image_size": [64, 32],
+        "batch_size": 4,
+        "num_workers": 0,
+        "device": "cpu",
+        **TEXTS,
+    }
+
+
+@pytest.fixture(scope="module")
+def pretrained(small, tmp_path_factory) -> Path:
+    out = tmp_path_factory.mktemp("clip") / "pretrain"
+    more = {"output_dir": str(out), "max_epochs": 2, "learning_rate": 1e-3}
+    run_bundle("mammo_clip", "pretrain", overrides=small | more)
+    return out
+
+
+def test_pretraining_leaves_weights_words_and_the_terms_of_its_loss(pretrained):
+    history = json.loads((pretrained / "history.json").read_text())
+    terms = ("image_to_text", "text_to_image", "image_to_image", "text_to_text")
+    for row in history["train"]:
+        assert row["loss"] == pytest.approx(sum(row[name] for name in terms), rel=1e-5)
+    assert np.isfinite(history["validation"][0]["contrastive"])
+    words = load_tokenizer(pretrained / "tokenizer.json")
+    assert words.tokenizer.token_to_id("mass") is not None
+    weights = torch.load(pretrained / "checkpoints/best.pt", weights_only=True)
+    assert weights["text_encoder.model.embeddings.word_embeddings.weight"].shape[0] == words.vocabulary_size
+
+
+def test_the_image_encoder_starts_a_classifier_of_another_bundle(small, pretrained, tmp_path):
+    start = pretrained / "checkpoints/best.pt"
+    own = {key: value for key, value in small.items() if key not in ("encoder", *TEXTS)}
+    more = {"pretrained": str(start), "output_dir": str(tmp_path), "max_epochs": 1, "learning_rate": 0.0}
+    run_bundle("swin_mim", "finetune", overrides=own | more | {"tasks": ["malignant_vs_rest"]})
+    before, after = encoder_state(start), encoder_state(tmp_path / "checkpoints/best.pt")
+    assert set(before) == set(after)
+    changed = {name for name in before if not torch.equal(before[name], after[name])}
+    assert {name.rpartition(".")[2] for name in changed} <= {"running_mean", "running_var", "num_batches_tracked"}
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"objective": "clip"},
+        {"objective": "siglip", "chunk": 2},
+        {"encoder": "vit", "pooling": "mask", "projection": "mlp", "sentence_sampling": 0.5},
+        {"encoder": "efficientnet", "size": "b0", "batch_size": 2},
+    ],
+    ids=lambda more: next(iter(more.values())),
+)
+def test_other_losses_and_encoders_train(more, small, tmp_path):
+    more = more | {"output_dir": str(tmp_path), "max_epochs": 1, "epoch_length": 1}
+    run_bundle("mammo_clip", "pretrain", overrides=small | more)
+    assert np.isfinite(json.loads((tmp_path / "history.json").read_text())["train"][0]["loss"])
+
+
+def test_a_run_that_is_resumed_ends_as_one_that_was_not(small, tmp_path):
+    whole, halves = tmp_path / "whole", tmp_path / "halves"
+    long = small | {"max_epochs": 2, "learning_rate": 1e-3, "rotate": 0.3}
+    run_bundle("mammo_clip", "pretrain", overrides=long | {"output_dir": str(whole)})
+    stopped = {"output_dir": str(halves), "train::trainer::max_epochs": 1}
+    run_bundle("mammo_clip", "pretrain", overrides=long | stopped)
+    run_bundle("mammo_clip", "pretrain", overrides=long | {"output_dir": str(halves), "resume": True})
+    first, second = (torch.load(run / "checkpoints/last.pt", weights_only=True)["model"] for run in (whole, halves))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_findings_are_scored_by_sentences_alone(small, pretrained, tmp_path):
+    more = {"checkpoint": str(pretrained / "checkpoints/best.pt"), "output_dir": str(tmp_path), "bootstrap_draws": 20}
+    known = {key: value for key, value in small.items() if key != "vocabulary"}  # of the tokenizer that is there
+    words = [word for key, value in (known | more).items() for word in (f"--{key}", str(value))]
+    assert main(["zero_shot", *words]) == 0
+    table = pd.read_csv(tmp_path / "predictions.csv")
+    test = table[table["split"] == "test"]
+    truth = pd.read_csv(Path(small["dataset_dir"]) / "truth.csv").query("split == 'test'")
+    assert len(test) == len(truth)
+    assert (test["label_finding_mass"] == 1).sum() == (
+        truth["abnormality"].eq("mass") & truth["pathology"].notna()
+    ).sum()
+    assert test["probability_finding_mass"].between(0, 1).all()
+    assert set(json.loads((tmp_path / "metrics.json").read_text())["labels"]) == {
+        "finding_mass",
+        "finding_calcification",
+    }
