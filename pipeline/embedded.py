@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import ignite.distributed as idist
 from joblib import cpu_count
@@ -47,7 +48,7 @@ def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients
 
 
 def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients: int = 240, seed: int = 0) -> Path:
-    """Folder of a phantom with the reports of all its breasts in ``datalist.json``, lesions or not.
+    """Folder of a phantom with the reports of all its breasts in ``datalist.json``, half of the lesions calcifications.
 
     Args:
         folder: where the phantom is, or will be.
@@ -56,12 +57,12 @@ def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients
     """
     root = Path(folder)
     with idist.one_rank_first():
-        _phantom(root, "phantom", patients, seed)
+        _phantom(root, "phantom", patients, seed, calcification_share=0.5)
     return root
 
 
-def _phantom(root: Path, adapter: str, patients: int, seed: int, *, unaffected: bool = True) -> None:
+def _phantom(root: Path, adapter: str, patients: int, seed: int, **options: Any) -> None:
     """A phantom and its ``datalist.json``, where they are not there yet."""
-    generate(root, patients=patients, seed=seed, preset="demo", unaffected=unaffected, workers=cpu_count())
+    generate(root, patients=patients, seed=seed, preset="demo", workers=cpu_count(), **options)
     if not (root / "datalist.json").is_file():
         prepare_dataset(adapter, root, root / "datalist.json", seed=seed)

@@ -14,6 +14,8 @@ from .presets import Preset
 
 MARKERS = ("plain", "framed")
 DEVICES = ("digital", "film")
+UNSEEN_DEVICE = "enhanced"
+"""A vendor whose processing is in no phantom unless asked for: another tone curve, sharper edges, coarser noise."""
 SHORTCUT_STRENGTH = 0.9
 """Probability that the shortcut's marker style follows the pathology in the training split."""
 

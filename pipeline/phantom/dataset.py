@@ -85,6 +85,8 @@ def generate(
     unaffected: bool = True,
     shortcut: bool = False,
     pixel_mm: float | None = None,
+    calcification_share: float | None = None,
+    device: str | None = None,
     workers: int = 1,
     progress: bool = False,
 ) -> dict[str, Any]:
@@ -104,6 +106,9 @@ def generate(
         unaffected: write the other breast too; it has no row in the tables.
         shortcut: let the framed marker go with malignancy in training (0.9) but not in test (0.5).
         pixel_mm: side of a pixel; the preset's by default.
+        calcification_share: part of the patients whose lesion is a cluster of calcifications; the preset's by default.
+        device: ``digital``, ``film`` or ``enhanced`` (a vendor that no other phantom has); by default one of the first
+            two is drawn for each patient.
         workers: processes; they do not change the result.
         progress: show a progress bar.
 
@@ -126,8 +131,8 @@ def generate(
         "unaffected": unaffected,
         "shortcut": shortcut,
     }
-    if pixel_mm is not None:
-        settings["pixel_mm"] = pixel_mm
+    changes = {"pixel_mm": pixel_mm, "calcification_share": calcification_share, "device": device}
+    settings |= {name: value for name, value in changes.items() if value is not None}
     there = _check(target, patients, test_fraction, settings)
     if there is not None:
         return there
@@ -136,7 +141,7 @@ def generate(
         "views": VIEWS if views == "both" else (views,),
         "unaffected": unaffected,
         "shortcut": shortcut,
-        "pixel_mm": pixel_mm,
+        **changes,
     }
     target.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=target.parent, prefix=f".{target.name}-") as folder:

@@ -4,6 +4,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from .case import UNSEEN_DEVICE
 from .strokes import Image, blurred
 
 _GLYPHS = {
@@ -17,11 +18,14 @@ _GLYPHS = {
 
 
 def expose(tissue: Image, breast: NDArray[np.bool_], device: str, rng: np.random.Generator) -> Image:
-    """Turn the brightness of tissue into an image in [0, 1] as ``device`` (``digital`` or ``film``) shows it."""
+    """Turn the brightness of tissue into an image in [0, 1] as ``device`` (``digital``, ``film``, ``enhanced``) shows it."""
     grain = rng.standard_normal(tissue.shape, dtype=np.float32)
     if device == "digital":
         noisy = 1.1 * tissue + 0.014 * np.sqrt(0.3 + tissue) * grain
         return np.clip(noisy * breast, 0, 1)
+    if device == UNSEEN_DEVICE:
+        sharp = np.clip(tissue + 0.8 * (tissue - blurred(tissue, 6)), 0, 1)
+        return np.clip((sharp**0.6 + 0.05 * blurred(grain, 1.0)) * breast, 0, 1)
     density = 1 / (1 + np.exp(-5 * (blurred(tissue, 0.6) - 0.4)))
     noisy = 1.08 * density - 0.09 + 0.022 * blurred(grain, 0.6)
     return np.clip(noisy, 0, 1)

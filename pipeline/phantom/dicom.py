@@ -30,7 +30,7 @@ _ORIENTATION = {
     ("LEFT", "MLO"): ["A", "FR"],
     ("RIGHT", "MLO"): ["P", "FL"],
 }
-_DETECTORS = {"digital": "SCINTILLATOR", "film": "FILM"}
+_DETECTORS = {"digital": "SCINTILLATOR", "enhanced": "DIRECT", "film": "FILM"}
 
 
 @dataclass(frozen=True)

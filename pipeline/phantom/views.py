@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from .anatomy import Anatomy, draw_anatomy
 from .calcification import draw_cluster
-from .case import Case, draw_case, patient_stream
+from .case import DEVICES, UNSEEN_DEVICE, Case, draw_case, patient_stream
 from .detector import expose, marker, stamp
 from .finding import Words, draw_words
 from .mass import draw_mass
@@ -180,6 +180,8 @@ def patient(
     shortcut: bool = False,
     test: bool = False,
     pixel_mm: float | None = None,
+    calcification_share: float | None = None,
+    device: str | None = None,
 ) -> list[View]:
     """Draw patient ``index`` of the phantom with seed ``seed``.
 
@@ -192,17 +194,35 @@ def patient(
         shortcut: let the framed marker go with malignancy, with probability 0.9 (with 0.5 where ``test``).
         test: the patient is in the test split; see :func:`.case.in_test_split`.
         pixel_mm: side of a pixel, the preset's where None.
+        calcification_share: part of the patients with a cluster of calcifications, the preset's where None.
+        device: ``digital``, ``film`` or ``enhanced``, for all patients; drawn from the first two where None.
 
     Returns:
         The affected breast's views, then the other's.
 
     Raises:
-        ValueError: for an unknown preset or view.
+        ValueError: for an unknown preset, view or device, or a share that is none.
     """
     chosen = preset_named(preset)
+    if calcification_share is not None:
+        chosen = replace(chosen, calcification_share=_share(calcification_share))
     if not views or not set(views) <= set(VIEWS):
         raise ValueError(f"views {views} must be one or both of {VIEWS}")
     pixel = chosen.pixel_mm if pixel_mm is None else pixel_mm
     case = draw_case(index, seed, chosen, shortcut=shortcut, test=test)
+    if device is not None:
+        case = replace(case, device=_known(device))
     made = _affected(case, chosen, pixel, seed, views)
     return made + (_unaffected(case, pixel, seed, views) if unaffected else [])
+
+
+def _share(part: float) -> float:
+    if not 0 <= part <= 1:
+        raise ValueError(f"calcification_share is {part}; it is a part of the patients, from 0 to 1")
+    return part
+
+
+def _known(device: str) -> str:
+    if device not in (*DEVICES, UNSEEN_DEVICE):
+        raise ValueError(f"device is {device!r}; choose one of {', '.join((*DEVICES, UNSEEN_DEVICE))}")
+    return device

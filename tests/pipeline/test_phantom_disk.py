@@ -228,6 +228,8 @@ def test_a_failure_leaves_nothing_behind(tmp_path, monkeypatch):
         ({"test_fraction": 1.0}, "test_fraction is 1.0"),
         ({"views": "LMLO"}, "views is 'LMLO'"),
         ({"preset": "easy"}, "preset 'easy'"),
+        ({"device": "analogue"}, "device is 'analogue'"),
+        ({"calcification_share": 1.5}, "calcification_share is 1.5"),
     ],
 )
 def test_options_out_of_range_are_refused_before_anything_is_written(options, message, tmp_path):
@@ -256,3 +258,20 @@ def test_workers_used_again_write_where_the_caller_stands_now(tmp_path, monkeypa
         monkeypatch.chdir(tmp_path / name)
         generate("phantom", patients=2, seed=SEED, preset="demo", unaffected=False, workers=2)
         assert list((tmp_path / name / "phantom").rglob("*.dcm"))
+
+
+def test_share_of_calcifications_and_vendor_change_nothing_else(tmp_path):
+    plain = patient(0, seed=SEED, preset="demo", unaffected=False)
+    unseen = patient(0, seed=SEED, preset="demo", unaffected=False, device="enhanced", calcification_share=0.1)
+    assert [view.lesion.box for view in plain] == [view.lesion.box for view in unseen]
+    assert [view.case.pathology for view in plain] == [view.case.pathology for view in unseen]
+    assert all(not np.array_equal(one.image, other.image) for one, other in zip(plain, unseen, strict=True))
+    for share, kind in ((0.0, "mass"), (1.0, "calcification")):
+        cases = [patient(i, seed=SEED, views=("CC",), calcification_share=share)[0].case for i in range(3)]
+        assert {case.abnormality for case in cases} == {kind}
+    generate(tmp_path / "p", patients=2, seed=SEED, unaffected=False, calcification_share=1.0, device="enhanced")
+    with open(tmp_path / "p/truth.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["device"] for row in rows} == {"enhanced"} and {row["abnormality"] for row in rows} == {"calcification"}
+    header = pydicom.dcmread(tmp_path / "p" / rows[0]["path"], stop_before_pixels=True)
+    assert header.ManufacturerModelName == "enhanced"
