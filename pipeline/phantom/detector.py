@@ -18,7 +18,7 @@ _GLYPHS = {
 
 
 def expose(tissue: Image, breast: NDArray[np.bool_], device: str, rng: np.random.Generator) -> Image:
-    """Turn the brightness of tissue into an image in [0, 1] as ``device`` (``digital``, ``film``, ``enhanced``) shows it."""
+    """Turn the brightness of tissue into an image in [0, 1] as a device shows it: digital, film or enhanced."""
     grain = rng.standard_normal(tissue.shape, dtype=np.float32)
     if device == "digital":
         noisy = 1.1 * tissue + 0.014 * np.sqrt(0.3 + tissue) * grain

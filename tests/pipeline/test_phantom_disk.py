@@ -272,6 +272,7 @@ def test_share_of_calcifications_and_vendor_change_nothing_else(tmp_path):
     generate(tmp_path / "p", patients=2, seed=SEED, unaffected=False, calcification_share=1.0, device="enhanced")
     with open(tmp_path / "p/truth.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert {row["device"] for row in rows} == {"enhanced"} and {row["abnormality"] for row in rows} == {"calcification"}
+    assert {row["device"] for row in rows} == {"enhanced"}
+    assert {row["abnormality"] for row in rows} == {"calcification"}
     header = pydicom.dcmread(tmp_path / "p" / rows[0]["path"], stop_before_pixels=True)
     assert header.ManufacturerModelName == "enhanced"
