@@ -11,7 +11,6 @@ import argparse
 import json
 import os
 import tempfile
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,12 +18,12 @@ from typing import Any
 os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch start their threads
 
 import cv2
-import numpy as np
 import torch
 from films import copies, write_film
 from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.pipeline.datasets import PreparedDataset
 from mammo.transforms import PrepareMammogramd
+from measuring import medians
 from monai.data import DataLoader, PersistentDataset
 from monai.transforms import (
     ConcatItemsd,
@@ -87,18 +86,6 @@ def training_step() -> Callable[[], None]:
         optimizer.step()
 
     return step
-
-
-def medians(ways: dict[str, Callable[[], Any]], rounds: int) -> dict[str, float]:
-    """Median seconds of each; they take turns, and the first round only warms up and fills the folders."""
-    seconds: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, run in ways.items():
-            start = time.perf_counter()
-            run()
-            if number:
-                seconds[name].append(time.perf_counter() - start)
-    return {name: float(np.median(taken)) for name, taken in seconds.items()}
 
 
 def main() -> None:

@@ -20,9 +20,7 @@ one JSON object; ``faster_from`` is the least N measured from which on a linear 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
-import multiprocessing
 import os
 import statistics
 import time
@@ -38,6 +36,7 @@ from mammo.networks import MaskedAutoencoder, ViTEncoder, ViTSize
 from mammo.networks.attention import MaterialisedAttention, build_attention
 from mammo.networks.losses import AutoencoderObjective, MultiScaleReconstructionLoss, multi_scale_targets
 from mammo.networks.masked_autoencoder import ScaleDecoder
+from measuring import FORKSERVER, peak_megabytes
 from torch import Tensor, nn
 
 WIDTH, DEPTH, HEADS, PATCH = 512, 8, 16, 16
@@ -59,7 +58,6 @@ PUBLISHED = (
     ("MIRAM-Nystromformer", 256, 0.9196, 124),
 )
 """Table II of arXiv:2503.07157: batch, time, whose unit is lost (probably of an epoch), and GB of 4 GPUs together."""
-FORKSERVER = multiprocessing.get_context("forkserver")
 
 
 @dataclass(frozen=True)
@@ -191,22 +189,13 @@ def resident_megabytes(way: str, setting: Setting) -> float:
     small = replace(setting, size=ViTSize.MICRO, pixels=112, batch=1)
     step(build(way, small), small)  # libraries get their memory
     work = with_gradients(build(way, setting))
-    ctypes.CDLL(None).malloc_trim(0)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    step(work, setting)
-    return resident("VmHWM") - before
+    return peak_megabytes(partial(step, work, setting))
 
 
 def with_gradients(work: Work) -> Work:
     for parameter in work.network.parameters():
         parameter.grad = torch.empty_like(parameter).fill_(0)  # zeros_like would not take the memory before the step
     return work
-
-
-def resident(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
 
 
 def held(way: str, setting: Setting, blocks: int) -> bool:

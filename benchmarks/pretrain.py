@@ -15,9 +15,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import statistics
 import tempfile
-import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,6 +28,7 @@ from mammo.networks import SwinEncoder, SwinMIM
 from mammo.networks.losses import MaskedReconstructionLoss, SpectralNormPenalty
 from mammo.pipeline.datasets import PreparedDataset
 from mammo.transforms import BlockMasking, PrepareMammogramd
+from measuring import medians
 from monai.networks.nets.swin_unetr import WindowAttention
 from published import published_prepare
 from torch import Tensor
@@ -128,18 +127,6 @@ def our_epoch(records: Sequence[dict[str, str]], store: Path, trainer: Trainer, 
     dataset = PreparedDataset(records, [PrepareMammogramd()], store)
     for x in batches([two_channels(dataset[number]) for number in range(len(records))], batch):
         trainer.step(x)
-
-
-def medians(ways: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Median seconds of each way, in turn, after one round that does not count."""
-    taken: dict[str, list[float]] = {name: [] for name in ways}
-    for number in range(rounds + 1):
-        for name, way in ways.items():
-            start = time.perf_counter()
-            way()
-            if number:
-                taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def main() -> None:

@@ -18,14 +18,13 @@ The last line is one JSON object: times as shares of the step (or, for exact, as
 import argparse
 import copy
 import json
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 
 import torch
 from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.networks.losses import AttentionSpectralPenalty, SpectralNormPenalty
+from measuring import medians
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -62,18 +61,6 @@ def queries_and_keys(network: nn.Module) -> list[Callable[[], Tensor]]:
 
 def exact(weights: list[Callable[[], Tensor]]) -> Tensor:
     return torch.stack([torch.linalg.svdvals(weight())[0].square() for weight in weights]).sum()
-
-
-def medians(tasks: dict[str, Callable[[], None]], rounds: int) -> dict[str, float]:
-    """Median seconds of each task; every round runs them all in turn, after one round to warm up."""
-    times: dict[str, list[float]] = {name: [] for name in tasks}
-    for number in range(rounds + 1):
-        for name, task in tasks.items():
-            start = time.perf_counter()
-            task()
-            if number:
-                times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in times.items()}
 
 
 def costs(size: str, rounds: int) -> dict[str, float]:

@@ -11,7 +11,6 @@ line is one JSON object: our time and memory as a share of the better peer's.
 """
 
 import argparse
-import ctypes
 import json
 import os
 import statistics
@@ -20,10 +19,10 @@ import sys
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 
 import torch
 from mammo.networks import SwinEncoder
+from measuring import peak_megabytes
 from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
@@ -115,17 +114,9 @@ def own_megabytes(name: str, size: int, batch: int, half: bool) -> float:
     """Peak of a step above what lies in this process before it."""
     network = NETWORKS[name]()
     step(network, torch.rand(1, 1, 224, 224), half)  # parameters get gradients, libraries their memory
-    ctypes.CDLL(None).malloc_trim(0)
     image = torch.rand(batch, 1, size, size)
-    before = resident("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # forget the peak so far
-    step(network, image, half, keep_grads=True)  # else the old gradients' memory would serve as the new activations'
-    return resident("VmHWM") - before
-
-
-def resident(field: str) -> float:
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(field))
+    # Else the old gradients' memory would serve as the new activations'.
+    return peak_megabytes(partial(step, network, image, half, keep_grads=True))
 
 
 def megabytes(name: str, size: int, batch: int, half: bool) -> float:

@@ -12,7 +12,7 @@ from .attention_maps import (
 from .checkpoints import encoder_state, load_encoder, load_network, read_state
 from .classifier import MammogramClassifier, Pooling, label_probabilities, split_tasks, task_place
 from .decoders import PublishedDecoder, UnetrDecoder
-from .detector import LesionDetector, SwinPyramid
+from .detector import LesionDetector, MapPyramid
 from .dino import DINO, DINOHead, DINOOutput
 from .efficientnet import EfficientNetEncoder, EfficientNetSize
 from .factor import ChannelMapper, FActOR, FactorMaps, PositionMapper, attribute_embeddings, breast_places, factor_map
@@ -28,7 +28,7 @@ from .semi_supervised import MaskedReconstruction
 from .swin import Stem, SwinEncoder, SwinLayout, SwinSize
 from .text_encoder import TextEncoder, TextPooling, load_text_encoder, small_text_encoder
 from .vit import ViTEncoder, ViTSize, attention_rollout, record_vit_attention
-from .zero_shot import ZeroShotClassifier, prompt_vectors
+from .zero_shot import ZeroShotClassifier, blank_zero_shot, prompt_vectors
 
 __all__ = [
     "DINO",
@@ -49,6 +49,7 @@ __all__ = [
     "LesionDetector",
     "MammogramClassifier",
     "MapEncoder",
+    "MapPyramid",
     "MaskFill",
     "MaskedAutoencoder",
     "MaskedReconstruction",
@@ -63,7 +64,6 @@ __all__ = [
     "SwinEncoder",
     "SwinLayout",
     "SwinMIM",
-    "SwinPyramid",
     "SwinSize",
     "TextEncoder",
     "TextPooling",
@@ -74,6 +74,7 @@ __all__ = [
     "ZeroShotClassifier",
     "attention_rollout",
     "attribute_embeddings",
+    "blank_zero_shot",
     "breast_places",
     "encoder_state",
     "factor_map",

@@ -1,14 +1,15 @@
-"""Lesion detection: MONAI's RetinaNet on the Swin encoder's maps, without torchvision."""
+"""Lesion detection: MONAI's RetinaNet on the maps of an encoder, without torchvision."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import cast
 
 import torch
 from monai.apps.detection.networks.retinanet_detector import RetinaNetDetector
 from monai.apps.detection.networks.retinanet_network import RetinaNet
 from monai.apps.detection.utils.anchor_utils import AnchorGenerator
-from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork
+from monai.networks.blocks.feature_pyramid_network import FeaturePyramidNetwork, LastLevelP6P7
 from torch import Tensor, nn
 
 from .efficientnet import EfficientNetEncoder
@@ -18,33 +19,53 @@ NORM_GROUPS = 8
 """Groups of the norm in MONAI's detection heads."""
 
 
-class SwinPyramid(nn.Module):
-    """Feature pyramid (Lin et al. 2017, arXiv:1612.03144) on the maps of a Swin encoder, finest first.
+class MapPyramid(nn.Module):
+    """Feature pyramid (Lin et al. 2017, arXiv:1612.03144) on the maps of an encoder, finest first.
 
     Args:
-        encoder: gives the maps; the fourth of its five is left out, since the last has the same size.
+        encoder: gives the maps, each at a larger stride than the one before; of maps with one stride the last is taken.
         channels: of each level.
+        strides: of the levels: the last ones of the encoder's and, where wanted, the two beyond them, which strided
+            convolutions make of its last map (Lin et al. 2018, arXiv:1708.02002); None: the encoder's.
 
     Attributes:
         out_channels: channels of each level.
-        strides: pixels along the side of a token of each level; 4, 8, 16 and 32 for the published sizes.
+        strides: pixels along the side of a token of each level; 4, 8, 16 and 32 for the published encoders.
 
     Shape:
         - x: ``(B, C, H, W)``, of which the encoder's first channels are used: the breast mask may follow.
-        - output: four maps ``(B, channels, ceil(H / stride), ceil(W / stride))``.
+        - output: maps ``(B, channels, ceil(H / stride), ceil(W / stride))``, one a level.
+
+    Raises:
+        ValueError: an encoder whose maps are all of one size, or strides that it does not give.
     """
 
-    def __init__(self, encoder: SwinEncoder | EfficientNetEncoder, channels: int = 128) -> None:
+    def __init__(
+        self, encoder: SwinEncoder | EfficientNetEncoder, channels: int = 128, strides: Sequence[int] | None = None
+    ) -> None:
         super().__init__()
+        place = {stride: index for index, stride in enumerate(encoder.map_strides)}
+        own = list(place)
+        if len(own) < 2:
+            raise ValueError(f"all maps of {type(encoder).__name__} have stride {own[0]}; take Swin or EfficientNet")
+        self.strides = tuple(own if strides is None else strides)
+        taken = [stride for stride in self.strides if stride in place]
+        beyond = tuple(stride for stride in self.strides if stride not in place)
+        if not taken or taken != own[-len(taken) :] or beyond not in ((), (2 * own[-1], 4 * own[-1])):
+            raise ValueError(
+                f"strides={list(self.strides)}; give the last ones of {own}, and where coarser levels are wanted "
+                f"{2 * own[-1]} and {4 * own[-1]} behind them"
+            )
         self.encoder = encoder
-        first, second, third, _, last = encoder.map_channels
-        self.pyramid = FeaturePyramidNetwork(2, [first, second, third, last], channels)
         self.out_channels = channels
-        self.strides = (*encoder.map_strides[:3], encoder.map_strides[-1])
+        self._taken = [place[stride] for stride in taken]
+        widths = [encoder.map_channels[index] for index in self._taken]
+        coarser = LastLevelP6P7(2, widths[-1], channels) if beyond else None
+        self.pyramid = FeaturePyramidNetwork(2, widths, channels, coarser)
 
     def forward(self, x: Tensor) -> list[Tensor]:
-        first, second, third, _, last = self.encoder(x[:, : self.encoder.in_channels])
-        levels = self.pyramid({"0": first, "1": second, "2": third, "3": last})
+        maps = self.encoder(x[:, : self.encoder.in_channels])
+        levels = self.pyramid({str(index): maps[index] for index in self._taken})
         return list(levels.values())
 
 
@@ -71,6 +92,9 @@ class LesionDetector(RetinaNetDetector):
         encoder: gives the maps.
         classes: number of lesion classes.
         channels: of the pyramid and the heads, a multiple of 8.
+        strides: of the levels, see :class:`MapPyramid`; RetinaNet's own are 8, 16, 32, 64 and 128.
+        freeze: the encoder is not trained, and stays as in evaluation: statistics of batch norms stand still, and
+            nothing is dropped.
         anchor_scale: side of an anchor in strides of its level: 4 covers lesions of about 16 to 128 pixels.
         aspect_ratios: columns over rows of the anchors.
         candidates: positions per level from which ATSS chooses.
@@ -87,15 +111,17 @@ class LesionDetector(RetinaNetDetector):
           ``{"boxes": (D, 4), "labels": (D,), "labels_scores": (D,)}``, scores in [0, 1], highest first.
 
     Raises:
-        ValueError: no class, or channels that the heads cannot divide.
+        ValueError: no class, channels that the heads cannot divide, or what :class:`MapPyramid` refuses.
     """
 
     def __init__(
         self,
-        encoder: SwinEncoder,
+        encoder: SwinEncoder | EfficientNetEncoder,
         classes: int = 1,
         *,
         channels: int = 128,
+        strides: Sequence[int] | None = None,
+        freeze: bool = False,
         anchor_scale: float = 4.0,
         aspect_ratios: Sequence[float] = (0.5, 1.0, 2.0),
         candidates: int = 4,
@@ -109,15 +135,27 @@ class LesionDetector(RetinaNetDetector):
             raise ValueError(
                 f"classes={classes} and channels={channels}; expected a class at least, and a multiple of {NORM_GROUPS}"
             )
-        pyramid = SwinPyramid(encoder, channels)
+        pyramid = MapPyramid(encoder, channels, strides)
         sizes = tuple((anchor_scale * stride,) for stride in pyramid.strides)
         anchors = AnchorGenerator(sizes, (tuple(aspect_ratios),) * len(sizes))  # type: ignore[arg-type]
-        super().__init__(_RetinaNet(2, classes, len(aspect_ratios), pyramid, size_divisible=encoder.stride), anchors)
+        # Anchors are laid at the image's size over the level's: whole only where every level divides the image.
+        network = _RetinaNet(2, classes, len(aspect_ratios), pyramid, size_divisible=pyramid.strides[-1])
+        super().__init__(network, anchors)
+        self.freeze = freeze
+        if freeze:
+            encoder.requires_grad_(False)
         self.set_atss_matcher(num_candidates=candidates, center_in_gt=False)
         self.set_hard_negative_sampler(hard_negatives, positive_fraction, min_neg=16, pool_size=10)
         self.set_box_selector_parameters(
             score_thresh=score_threshold, nms_thresh=nms_iou, detections_per_img=detections_per_image
         )
+
+    def train(self, mode: bool = True) -> LesionDetector:
+        """Into training, or out of it; a frozen encoder stays as in evaluation."""
+        super().train(mode)
+        if self.freeze:
+            cast(MapPyramid, self.network.feature_extractor).encoder.eval()
+        return self
 
     def compute_anchor_matched_idxs(
         self, anchors: list[Tensor], targets: list[dict[str, Tensor]], num_anchor_locs_per_level: Sequence[int]

@@ -7,11 +7,13 @@ from typing import Any
 
 from torch import nn
 
+from .efficientnet import EfficientNetEncoder
 from .swin import SwinEncoder
 from .vit import ViTEncoder
 
 __all__ = ["parameter_groups"]
 
+ENCODERS = (SwinEncoder, ViTEncoder, EfficientNetEncoder)
 NOT_DECAYED = ("relative_position_bias_table", "mask_token", "empty_token", "class_token", "positions.weight")
 """Beside biases and everything of one dimension, the weights of norms among it."""
 
@@ -29,12 +31,13 @@ def parameter_groups(
     A layer's learning rate is ``learning_rate * layer_decay ** (last - layer)``: the rule of BEiT (arXiv:2106.08254),
     MAE (arXiv:2111.06377) and, for Swin, SimMIM (arXiv:2111.09886). Layer 0 is the patch embedding, with a ViT's class
     token and learned positions, each block is one layer, patch merging belongs to the last block of its stage, and the
-    last layer is all the rest: the final norm, heads, decoders.
+    last layer is all the rest: the final norm, heads, decoders. Of an EfficientNet layer 0 is the stem, each block is
+    one layer, and the last convolution one of its own behind them.
     (``monai.optimizers.generate_param_groups`` sets learning rates alone, and names no group.)
 
     Args:
-        network: with one :class:`SwinEncoder` or :class:`ViTEncoder` in it, or itself one, where ``layer_decay`` is not
-            1.
+        network: with one :class:`SwinEncoder`, :class:`ViTEncoder` or :class:`EfficientNetEncoder` in it, or itself
+            one, where ``layer_decay`` is not 1.
         learning_rate: of the last layer.
         weight_decay: of the weights that are decayed.
         layer_decay: above 0 and at most 1; 1 gives all layers the same rate. Published: 0.8 to 0.9 for Swin-B, 0.65 for
@@ -73,16 +76,20 @@ def parameter_groups(
 
 def _layers(network: nn.Module) -> dict[str, int]:
     """Layer of each parameter by its name."""
-    encoders = {name: part for name, part in network.named_modules() if isinstance(part, (SwinEncoder, ViTEncoder))}
+    encoders = {name: part for name, part in network.named_modules() if isinstance(part, ENCODERS)}
     if len(encoders) != 1:
         raise ValueError(
-            f"layer_decay needs a network with one Swin or ViT encoder; {type(network).__name__} has {len(encoders)}"
+            "layer_decay needs a network with one Swin, ViT or EfficientNet encoder; "
+            f"{type(network).__name__} has {len(encoders)}"
         )
     ((prefix, encoder),) = encoders.items()
     start = f"{prefix}." if prefix else ""
     names = {name: name.removeprefix(start) if name.startswith(start) else "" for name, _ in network.named_parameters()}
     if isinstance(encoder, ViTEncoder):
         return {name: _vit_layer(inner, len(encoder.blocks)) for name, inner in names.items()}
+    if isinstance(encoder, EfficientNetEncoder):
+        blocks = sum(len(stage) for stage in encoder.stages)
+        return {name: _efficientnet_layer(inner, blocks) for name, inner in names.items()}
     depths = [len(stage.blocks) for stage in encoder.stages]
     return {name: _swin_layer(inner, depths) for name, inner in names.items()}
 
@@ -102,6 +109,15 @@ def _vit_layer(name: str, depth: int) -> int:
         return 0
     found = re.match(r"blocks\.(\d+)\.", name)
     return depth + 1 if found is None else int(found[1]) + 1
+
+
+def _efficientnet_layer(name: str, blocks: int) -> int:
+    if name.startswith(("network._conv_stem.", "network._bn0.")):
+        return 0
+    if name.startswith(("network._conv_head.", "network._bn1.")):
+        return blocks + 1
+    found = re.match(r"network\._blocks\.\d+\.(\d+)\.", name)  # MONAI counts the blocks over all stages
+    return blocks + 2 if found is None else int(found[1]) + 1
 
 
 def _is_decayed(name: str, parameter: nn.Parameter) -> bool:

@@ -10,7 +10,7 @@ from torch.nn import functional as F
 
 from .image_text import ImageTextModel, MapEncoder
 
-__all__ = ["ZeroShotClassifier", "prompt_vectors"]
+__all__ = ["ZeroShotClassifier", "blank_zero_shot", "prompt_vectors"]
 
 
 class ZeroShotClassifier(nn.Module):
@@ -56,6 +56,20 @@ class ZeroShotClassifier(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.model.scale * self.model.embed_images(x) @ self.vectors.mT
+
+
+def blank_zero_shot(
+    model: ImageTextModel, classes: Mapping[str, Sequence[str]], embed_dim: int = 512
+) -> ZeroShotClassifier:
+    """A classifier that says nothing yet, to be filled with the state of another: images alone need no sentences.
+
+    Args:
+        model: as it was trained, with or without its text tower.
+        classes: names of the classes of each task, in the order of the filling state's vectors.
+        embed_dim: length of the model's vectors.
+    """
+    anywhere = torch.eye(1, embed_dim)
+    return ZeroShotClassifier(model, {task: anywhere.expand(len(names), -1) for task, names in classes.items()})
 
 
 @torch.no_grad()

@@ -17,6 +17,9 @@ from .run_folder import write_configuration
 
 logger = logging.getLogger(__name__)
 
+TRAINING = ("pretrain", "finetune", "linear_probe", "detect", "factor_train")
+"""How the names of stages begin that leave weights; the others leave tables and figures."""
+
 
 def run_bundle(
     bundle: str,
@@ -40,7 +43,7 @@ def run_bundle(
     overrides = dict(overrides or {})
     workflow = ConfigWorkflow(
         config_file=[str(file) for file in files],
-        workflow_type="train" if stage.startswith(("pretrain", "finetune", "detect")) else "infer",
+        workflow_type="train" if stage.startswith(TRAINING) else "infer",
         logging_file=False,
     )
     config: dict[str, Any] = workflow.parser.get()

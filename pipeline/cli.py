@@ -19,14 +19,26 @@ STAGES = {
     "pretrain": "masked image modelling on unlabelled mammograms",
     "finetune": "train a classifier from a pretrained encoder, or from scratch with --pretrained null",
     "evaluate": "score a classifier on the test patients, with intervals",
-    "explain": "attention and Grad-CAM of each case, with figures and measures",
+    "explain": "attention and Grad-CAM of each case, with measures; or where a --sentence is seen in --images",
     "detect": "train a lesion detector (boxes) from a pretrained encoder, or from scratch with --pretrained null",
     "evaluate_detection": "score a detector on the test patients: FROC and average precision, with boxes",
     "zero_shot": "findings of mammograms by sentences, from an image-text pretraining of bundle mammo_clip",
+    "retrieval": "do images find their report, and reports their image? of an image-text pretraining of mammo_clip",
+    "linear_probe": "a linear head on the frozen encoder of an image-text pretraining, every image encoded once",
+    "factor_train": "which places speak for a finding, learned from labels of images alone: Mammo-FActOR",
+    "factor_explain": "where Mammo-FActOR sees each finding, with boxes, beside Grad-CAM and chance",
     "pretrain_moco": "contrastive pretraining (MoCo-v3) of bundle miram's ViT, for comparison",
     "pretrain_dino": "self-distillation (DINO) of bundle miram's ViT, for comparison",
 }
-OTHER_BUNDLES = {"pretrain_moco": "miram", "pretrain_dino": "miram", "zero_shot": "mammo_clip"}
+OTHER_BUNDLES = {
+    "pretrain_moco": "miram",
+    "pretrain_dino": "miram",
+    "linear_probe": "mammo_clip",
+    "zero_shot": "mammo_clip",
+    "retrieval": "mammo_clip",
+    "factor_train": "mammo_clip",
+    "factor_explain": "mammo_clip",
+}
 """Stages that the usual bundle has not."""
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
@@ -36,6 +48,7 @@ EXAMPLES = """examples:
   mammo finetune --dataset_dir CBIS-DDSM --label_percentage 10
   mammo evaluate --dataset_dir CBIS-DDSM --explanations true
   mammo explain --dataset_dir CBIS-DDSM --cases "[Mass-Test_P_00016_LEFT_CC]"
+  mammo explain --sentence "a spiculated mass is seen" --images exam/
   mammo compare outputs/pretrained outputs/from_scratch  paired differences of every measure
   mammo verify outputs/finetune                          do hashes and metrics still hold?
   mammo study label_efficiency --dataset_dir CBIS-DDSM --fractions 1 10 100 --seeds 0 1 2
@@ -109,10 +122,12 @@ def build_parser() -> argparse.ArgumentParser:
     add_evaluation_verbs(verbs)
     predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
     predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
-    predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a finetune run")
+    predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a run, or zero_shot.pt")
     predict.add_argument("--out", type=Path, default=Path("predictions.csv"))
     predict.add_argument("--gate", default="training", help="what is not scored: training, deploy (stricter) or all")
     predict.add_argument("--operating_points", type=Path, help="of an evaluation; by default that in the run folder")
+    predict.add_argument("--prompts", help="score by sentences: ensemble, published, a JSON file, or JSON itself")
+    predict.add_argument("--ask", nargs="+", metavar="TASK", help="those of the prompts to ask, such as density")
     predict.set_defaults(verb=_predict, name="predict")
     convert = verbs.add_parser(
         "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
@@ -140,6 +155,8 @@ def _add_report(verbs: Any) -> None:
         help="run folder of finetune, with evaluate's output in its folder test; may be given several times",
     )
     report.add_argument("--explain", type=Path, help="run folder of explain")
+    report.add_argument("--factor", type=Path, help="run folder of factor_explain")
+    report.add_argument("--retrieval", type=Path, help="run folder of retrieval")
     report.add_argument("--out", type=Path, default=Path("outputs/report.html"))
     report.set_defaults(verb=_report, name="report")
 
@@ -186,6 +203,11 @@ def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
 def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .bundle_run import run_bundle
 
+    if arguments.stage == "explain" and "sentence" in overrides:
+        from .sentence_verb import explain_sentence
+
+        explain_sentence(overrides, arguments.overlay)
+        return
     run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
 
 
@@ -193,20 +215,32 @@ def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .report import write_report
 
     named = [text.rpartition("=") for text in arguments.classifier]
-    if not named:
+    others = (arguments.pretrain, arguments.explain, arguments.factor, arguments.retrieval)
+    if not named and not any(others):
         raise ValueError("a report needs a classifier: --classifier NAME=FOLDER, such as pretrained=outputs/finetune")
     report = write_report(
         arguments.out,
-        title="mammo: classification of mammograms",
+        title="mammo: classification of mammograms" if named else "mammo: what was made of mammograms",
         datalist=arguments.datalist,
         pretrain=arguments.pretrain,
         classifiers={name or Path(folder).name: Path(folder) for name, _, folder in named},
         explanations=arguments.explain,
+        factor=arguments.factor,
+        retrieval=arguments.retrieval,
     )
     print(f"report: {report}")
 
 
 def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+    if arguments.ask and arguments.prompts is None:
+        raise ValueError("--ask names tasks of --prompts: give both, such as --prompts ensemble --ask density")
+    if arguments.prompts is not None or arguments.checkpoint.name == "zero_shot.pt":
+        from .predict_prompted import predict_prompted
+
+        named = {"prompts": arguments.prompts, "tasks": arguments.ask, "gate": arguments.gate}
+        points = arguments.operating_points
+        predict_prompted(arguments.images, arguments.checkpoint, arguments.out, operating_points=points, **named)
+        return
     from .predict import predict
 
     predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate, arguments.operating_points)

@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import Tensor
 
@@ -25,6 +26,7 @@ __all__ = ["convert", "export"]
 logger = logging.getLogger(__name__)
 
 
+_MODELS = ("model", "state_dict")
 PATCH = 16
 """Pixels along the side of a ViT's patch, in the bundles."""
 
@@ -32,11 +34,13 @@ PATCH = 16
 def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Sequence[int] | None = None) -> Path:
     """Write the encoder of a public Swin, ViT or EfficientNet checkpoint in our layout.
 
-    Of Mammo-CLIP's released ``.tar`` the whole model is written: image and text tower, projections and temperature.
+    Of Mammo-CLIP's released ``.tar`` the whole model is written: image and text tower, projections and temperature. Of
+    a ``.pth`` of its classifiers the encoder and the head, for a :class:`MammogramClassifier`: a head of one logit
+    becomes one of two classes with the same probability.
 
     Args:
         weights: ``.pt``, ``.pth`` or ``.safetensors`` with the names of the official repositories (Swin, MAE), timm,
-            SimMIM or transformers, or a ``.tar`` of Mammo-CLIP; tensors only, no code from it is run.
+            SimMIM or transformers, or a ``.tar`` or ``.pth`` of Mammo-CLIP; no code from it is run.
         out: the ``.safetensors`` file to write.
         colour: leave three input channels; otherwise they become one, for ``image_mean`` 0.449 and ``image_std`` 0.226.
         image_size: rows and columns of the images to come, to which a ViT's learned positions are resized; None leaves
@@ -47,7 +51,7 @@ def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Seque
     """
     _check_ending(out)
     stem = None if colour else IMAGENET
-    public = _model_of(weights) if weights.suffix == ".tar" else read_state(weights)
+    public = _model_of(weights) if weights.suffix in (".tar", ".pth") else read_state(weights)
     if any(name.startswith("image_encoder.") for name in public):
         state, left = _image_text_state(public, colour)
     elif _is_vit(public):
@@ -86,18 +90,22 @@ def _is_vit(state: dict[str, Tensor]) -> bool:
 
 
 def _model_of(weights: Path) -> dict[str, Tensor]:
-    model: dict[str, Tensor] = read_checkpoint(weights).get("model", {})
-    if not model:
-        raise ValueError(f"{weights} holds no 'model': give a checkpoint of Mammo-CLIP's pretraining")
+    """The weights of a file that holds scores and settings beside them."""
+    content = read_checkpoint(weights)
+    model: dict[str, Tensor] = next((content[name] for name in _MODELS if isinstance(content.get(name), dict)), content)
+    if not model or not all(isinstance(tensor, Tensor) for tensor in model.values()):
+        raise ValueError(f"{weights} holds no weights of a network, neither bare nor under {' or '.join(_MODELS)}")
     return model
 
 
 def _image_text_state(public: dict[str, Tensor], colour: bool) -> tuple[dict[str, Tensor], list[str]]:
-    """A checkpoint of Mammo-CLIP as the state of an :class:`ImageTextModel`."""
+    """A checkpoint of Mammo-CLIP as the state of an :class:`ImageTextModel`, or of a :class:`MammogramClassifier`."""
     if colour:
         raise ValueError("Mammo-CLIP's three input channels are the same picture: they become one, leave out --colour")
     found = convert_mammo_clip(public)
     state = {f"encoder.{name}": tensor for name, tensor in found.image.items()}
+    if found.classifier is not None:
+        return state | {f"head.{name}": _two_classes(tensor) for name, tensor in found.classifier.items()}, found.left
     kept = {name: tensor for name, tensor in found.text.items() if not name.startswith("pooler.")}
     state |= {f"text_encoder.model.{name}": tensor for name, tensor in kept.items()} | found.projections
     if found.logit_scale is not None:
@@ -105,10 +113,18 @@ def _image_text_state(public: dict[str, Tensor], colour: bool) -> tuple[dict[str
     return state, found.left
 
 
+def _two_classes(tensor: Tensor) -> Tensor:
+    """Weight or bias of a head: one logit z is told by two classes of logits 0 and z, since softmax is then sigmoid."""
+    return torch.cat([torch.zeros_like(tensor), tensor]) if len(tensor) == 1 else tensor
+
+
 def _describe(state: dict[str, Tensor]) -> str:
     if "encoder.network._conv_stem.weight" in state:
         named = "b2" if len(state["encoder.network._conv_stem.weight"]) == 32 else "b5"
-        return f"--encoder efficientnet --size {named} --image_mean {IMAGE_MEAN} --image_std {IMAGE_STD}"
+        said = f"--encoder efficientnet --size {named} --image_mean {IMAGE_MEAN} --image_std {IMAGE_STD}"
+        if "head.weight" not in state:
+            return said
+        return f"{said} --pooling average --head_norm none, one task of {len(state['head.weight'])} classes"
     if "class_token" in state:
         return _describe_vit(state)
     weight = state["swin.patch_embed.proj.weight"]

@@ -22,7 +22,9 @@ from .datasets.located_records import lesion_label
 from .files import write_atomically
 from .gather import gathered
 from .handlers import write_table
-from .metrics.detection import BOX, coco_average_precision, evaluate_detections
+from .metrics.box_precision import BOX
+from .metrics.detection import evaluate_detections
+from .metrics.detection_precision import coco_average_precision
 from .metrics.evaluate import RESEARCH_USE
 
 logger = logging.getLogger(__name__)

@@ -29,6 +29,7 @@ from .metrics import (
     label_columns,
     read_predictions,
 )
+from .metrics.exams import higher_levels
 from .volumes import VolumeWriter
 
 logger = logging.getLogger(__name__)
@@ -110,6 +111,7 @@ def evaluate_table(
         metrics = evaluate_labels(test, validation, **options)
     else:
         metrics = evaluate_predictions(test, validation, **options)
+    metrics["levels"] |= higher_levels(test, draws=draws, seed=seed)
     about = {} if task is None else {"task": dict(task)}
     return {"notice": metrics["notice"], **about, **metrics}, {"notice": metrics["notice"], **about, **chosen}
 

@@ -21,6 +21,7 @@ from .inference import read_operating_points
 logger = logging.getLogger(__name__)
 
 SHARED = (
+    "encoder",
     "size",
     "tasks",
     "multi_label",
@@ -119,9 +120,13 @@ def training_options(checkpoint: Path) -> dict[str, Any]:
     """The options of the run that left a checkpoint, as far as they shape the network and its input.
 
     Raises:
-        ValueError: if there is no ``config.yaml`` in the run folder above the checkpoint.
+        ValueError: without a ``config.yaml`` in the run folder above the checkpoint, or for no run of a classifier.
     """
     config = _configuration(checkpoint)
+    if "tasks" not in config:
+        raise ValueError(
+            f"{checkpoint} is of no classifier; an image-text pretraining scores by sentences: add --prompts ensemble"
+        )
     return {name: config[name] for name in SHARED if name in config}
 
 

@@ -34,7 +34,8 @@ def user_error(error: BaseException) -> BaseException | None:
     """The error a user can mend behind MONAI's "failed to instantiate"; None for a defect of ours."""
     chain: BaseException | None = error
     while chain is not None:
-        if isinstance(chain, (ValueError, OSError)):
+        missing = isinstance(chain, ImportError) and chain.name is None  # our words: an extra is not installed
+        if missing or isinstance(chain, (ValueError, OSError)):
             return chain
         chain = chain.__cause__
     return None

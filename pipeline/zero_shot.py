@@ -11,7 +11,7 @@ from torch import Tensor
 from ..networks import ImageTextModel, ZeroShotClassifier, load_network, prompt_vectors
 from .text import Prompts, TextTokenizer, load_prompts
 
-__all__ = ["PROMPTED", "prompts_of_tasks", "zero_shot_classifier"]
+__all__ = ["PROMPTED", "prompts_of_task", "prompts_of_tasks", "zero_shot_classifier"]
 
 PROMPTED = {"pathology": "malignancy", "malignant_vs_rest": "malignancy", "suspicious": "malignancy"}
 """Tasks that prompts know by another name; ``finding_mass`` and so on are known as ``mass``."""
@@ -27,15 +27,23 @@ def prompts_of_tasks(prompts: Prompts, tasks: Mapping[str, int]) -> Prompts:
     Raises:
         ValueError: a task without prompts, or with another number of classes.
     """
-    found = {}
+    found = {task: prompts_of_task(prompts, task) for task in tasks}
     for task, classes in tasks.items():
-        name = next((one for one in (task, PROMPTED.get(task), task.removeprefix("finding_")) if one in prompts), None)
-        if name is None:
-            raise ValueError(f"no prompts for task {task!r}; there are some for {', '.join(prompts)}")
-        if len(prompts[name]) != classes:
-            raise ValueError(f"task {task!r} has {classes} classes, and its prompts have {len(prompts[name])}")
-        found[task] = prompts[name]
+        if len(found[task]) != classes:
+            raise ValueError(f"task {task!r} has {classes} classes, and its prompts have {len(found[task])}")
     return found
+
+
+def prompts_of_task(prompts: Prompts, task: str) -> dict[str, list[str]]:
+    """The sentences of each class of a task, whichever of its names they have.
+
+    Raises:
+        ValueError: there are none.
+    """
+    name = next((one for one in (task, PROMPTED.get(task), task.removeprefix("finding_")) if one in prompts), None)
+    if name is None:
+        raise ValueError(f"no prompts for task {task!r}; there are some for {', '.join(prompts)}")
+    return prompts[name]
 
 
 def zero_shot_classifier(
@@ -44,7 +52,7 @@ def zero_shot_classifier(
     checkpoint: str | Path,
     tokenizer: TextTokenizer,
     tasks: Mapping[str, int],
-    prompts: str | Path = "ensemble",
+    prompts: str | Path | Prompts = "ensemble",
     length: int = 256,
 ) -> ZeroShotClassifier:
     """Fill a model with its weights, and ask it the prompts of the tasks.
@@ -54,13 +62,15 @@ def zero_shot_classifier(
         checkpoint: of image-text pretraining.
         tokenizer: of that run.
         tasks: number of classes of each task, such as ``{"finding_mass": 2}``.
-        prompts: ``ensemble``, ``published``, or a JSON file, see :func:`~mammo.pipeline.text.load_prompts`.
+        prompts: ``ensemble``, ``published``, or a JSON file, see :func:`~mammo.pipeline.text.load_prompts`; or the
+            sentences themselves.
         length: most tokens of a sentence.
 
     Raises:
         ValueError: a checkpoint of another model, or tasks without prompts.
     """
-    asked = prompts_of_tasks(load_prompts(prompts), tasks)
+    known = load_prompts(prompts) if isinstance(prompts, (str, Path)) else prompts
+    asked = prompts_of_tasks(known, tasks)
     load_network(model, checkpoint)
     tokenize = partial(_tokens, tokenizer, length)
     vectors: dict[str, Tensor] = {task: prompt_vectors(model, tokenize, classes) for task, classes in asked.items()}

@@ -34,8 +34,8 @@ def background_patches(
     The bounds are those of Shen et al. 2019 (arXiv:1711.05775) and of their copy in TensorFlow Datasets, on boxes
     instead of masks and on the image as it is. A patch may hold a rim of a finding and nobody examined it, so it is
     not called NORMAL. Only images where it is known what lies where are used: all findings have a place, or there
-    are none and the image is NORMAL or BI-RADS 1. Findings of the patient's other images of the same side and view
-    count, too: CBIS-DDSM stores a film with masses and calcifications as two images.
+    are none and the image is NORMAL, BI-RADS 1, or was searched (``looked_for``). Findings of the patient's other
+    images of the same side and view count, too: CBIS-DDSM stores a film with masses and calcifications as two images.
 
     Args:
         datalist: with absolute paths; left alone.
@@ -102,7 +102,8 @@ def _view(record: Record) -> Hashable:
 
 def _is_known(record: Record, of_view: list[Finding], report: ImportReport) -> bool:
     """Whether all that is to be seen on an image has a place, or there is nothing; else it goes to the report."""
-    told = record.get("findings") or record.get("pathology") == "NORMAL" or record.get("birads") == 1
+    normal = record.get("pathology") == "NORMAL" or record.get("birads") == 1
+    told = record.get("findings") or record.get("looked_for") or normal
     known = bool(told) and all("box" in finding for finding in of_view)
     if not known:
         report.add("excluded", "where its findings lie is not known", item=record["image_id"])

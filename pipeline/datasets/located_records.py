@@ -41,9 +41,10 @@ class LocatedRecords(Mapping[str, list[Record]]):
     """A mapping of section names to the records that a detector can learn from, each with ``findings`` and ``boxes``.
 
     Kept are images whose findings of the classes all have a place, told or by their ROI mask, and images that are
-    known to show none: those with findings of other types only, and NORMAL or BI-RADS 1 ones without findings. Of
-    other images nobody knows what a detection would mean; they are listed in ``output_dir/left_out.csv`` and counted
-    in the log. ``findings`` then holds those of the classes, in the order of ``boxes``.
+    known to show none: those whose readers looked for all classes (``looked_for``), those with findings of other types
+    only, and NORMAL or BI-RADS 1 ones without findings. Of other images nobody knows what a detection would mean; they
+    are listed in ``output_dir/left_out.csv`` and counted in the log. ``findings`` then holds those of the classes, in
+    the order of ``boxes``.
 
     Args:
         records: such as :class:`~mammo.pipeline.datasets.RunRecords`; left alone.
@@ -136,7 +137,7 @@ class LocatedRecords(Mapping[str, list[Record]]):
     def _usable(self, told: Sequence[Record], located: Sequence[Record]) -> list[Record]:
         usable: list[Record] = []
         for record, own in zip(told, located, strict=True):
-            if not _is_told(record):
+            if not _is_told(record, self.classes):
                 self.report.add("excluded", "whether it shows a lesion is not known", item=record["image_id"])
             elif not all("box" in finding for finding in own["findings"]):
                 self.report.add("excluded", "a lesion of it has no place", item=record["image_id"])
@@ -145,9 +146,12 @@ class LocatedRecords(Mapping[str, list[Record]]):
         return usable
 
 
-def _is_told(record: Record) -> bool:
-    """Whether the record says what its image shows: findings, or that there are none."""
+def _is_told(record: Record, classes: Sequence[str]) -> bool:
+    """Whether the record says what its image shows: findings, or that there are none of the classes."""
     named = bool(record.get("findings") or record.get("boxes"))
+    sought = record.get("looked_for", [])
+    if sought and (list(classes) == [ANY_LESION] or set(classes) <= set(sought)):
+        return True
     return named or record.get("pathology") == "NORMAL" or record.get("birads") == 1
 
 

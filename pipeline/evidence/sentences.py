@@ -60,11 +60,15 @@ def settings(options: Mapping[str, Any]) -> str | None:
     return ", ".join(f"{name} {options[name]}" for name in SETTINGS if name in options) or None
 
 
+ENCODERS = {"efficientnet": "EfficientNet", "swin": "Swin transformer", "vit": "Vision Transformer"}
+
+
 def architecture(facts: RunFacts) -> str:
     """The network in one line."""
     options = facts.training or facts.configuration
     image = options.get("image_size")
-    kind = "Vision Transformer" if "ViTEncoder" in str(options.get("network_def")) else "Swin transformer"
+    named = "vit" if "ViTEncoder" in str(options.get("network_def")) else "swin"
+    kind = ENCODERS[options.get("encoder", named)]
     return (
         f"{kind}, size {options.get('size', 'unknown')}, with {options.get('pooling', 'unknown')} pooling "
         f"and a linear head; {facts.parameters:,} numbers in its weights; input is an image and its breast mask"

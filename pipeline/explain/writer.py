@@ -19,6 +19,7 @@ from torch import Tensor
 
 from ...networks import MammogramClassifier
 from ..datasets.lesion_classes import LESION_CLASSES, MASS_MARGINS
+from ..datasets.schema import FINDING_TYPES
 from ..files import write_atomically
 from ..handlers import ImageKey, image_key, write_table
 from .figure import case_figure
@@ -34,6 +35,7 @@ CLASS_NAMES = {
     "malignant_vs_rest": ("not malignant", "malignant"),
     "density_fatty_dense": ("fatty", "dense"),
     "lesion": tuple(name.replace("_", " ").lower() for name in LESION_CLASSES),
+    **{f"finding_{name}": (f"no {name}".replace("_", " "), name.replace("_", " ")) for name in FINDING_TYPES},
     **{f"margin_{name.lower()}": ("of another margin", name.replace("_", "-").lower()) for name in MASS_MARGINS},
 }
 """Words for the classes of tasks that clinicians have words for; others are numbered."""

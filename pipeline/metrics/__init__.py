@@ -41,6 +41,13 @@ from .intervals import (
     patient_weights,
     restricted,
 )
+from .localisation import (
+    LocalisationRecorder,
+    LocalisationTables,
+    best_overlap,
+    compare_localisation,
+    evaluate_localisation,
+)
 from .operating_points import RULES, choose_operating_points
 from .paired import RunPredictions, compare_measures
 from .predictions import (
@@ -55,6 +62,7 @@ from .predictions import (
     patient_keys,
     read_predictions,
 )
+from .retrieval import first_hit_ranks, retrieval
 from .seeds import compare_seeds, ranking_statistics, score, score_over_seeds
 from .subgroups import subgroups
 
@@ -67,6 +75,8 @@ __all__ = [
     "DeLong",
     "Interval",
     "Level",
+    "LocalisationRecorder",
+    "LocalisationTables",
     "ReliabilityCurve",
     "RunPredictions",
     "ThresholdRule",
@@ -75,6 +85,7 @@ __all__ = [
     "apply_temperature",
     "area_under_roc",
     "average_precision",
+    "best_overlap",
     "bootstrap",
     "bootstrap_all",
     "bootstrap_draws",
@@ -91,6 +102,7 @@ __all__ = [
     "compare_explanation_seeds",
     "compare_explanations",
     "compare_labels",
+    "compare_localisation",
     "compare_measures",
     "compare_seeds",
     "confusion",
@@ -99,9 +111,11 @@ __all__ = [
     "difference",
     "evaluate_classes",
     "evaluate_labels",
+    "evaluate_localisation",
     "evaluate_predictions",
     "expected_calibration_error",
     "explanation_measures",
+    "first_hit_ranks",
     "fit_class_temperature",
     "fit_temperature",
     "label_columns",
@@ -115,6 +129,7 @@ __all__ = [
     "read_predictions",
     "reliability_curve",
     "restricted",
+    "retrieval",
     "score",
     "score_over_seeds",
     "sensitivity_at_specificity",

@@ -76,6 +76,31 @@ def class_measures(labels: NDArray[Any], probabilities: Floats, *, ordered: bool
     return found
 
 
+def weighted_macro_f1(labels: ArrayLike, called: ArrayLike) -> Statistic:
+    """Mean F1 of the classes that are true or called somewhere, as scikit-learn's; in a draw, of those met in it."""
+    true, calls = np.asarray(labels), np.asarray(called)
+    classes = np.union1d(true, calls)
+    both = np.stack([(true == k) & (calls == k) for k in classes], axis=1).astype(np.float64)  # (n, classes)
+    either = np.stack([(true == k) * 1.0 + (calls == k) for k in classes], axis=1)
+
+    def statistic(weights: Floats) -> Floats:
+        each = ratio(2 * weights @ both, weights @ either)
+        mean: Floats = np.nanmean(each, axis=1)
+        return mean
+
+    return statistic
+
+
+def simple_measures(labels: NDArray[Any], probabilities: Floats) -> dict[str, Statistic]:
+    """``macro_f1``, and ``commonest_class``: the accuracy of who always calls the class that most rows have."""
+    called = probabilities.argmax(axis=1)
+    commonest = np.bincount(labels, minlength=probabilities.shape[1]).argmax()
+    return {
+        "macro_f1": weighted_macro_f1(labels, called),
+        "commonest_class": weighted_rate(labels == commonest, np.ones(labels.shape)),
+    }
+
+
 def one_against_rest(labels: NDArray[Any], probabilities: Floats, k: int) -> dict[str, Statistic]:
     """Measures of class ``k`` against all others."""
     truth, called = labels == k, probabilities.argmax(axis=1) == k

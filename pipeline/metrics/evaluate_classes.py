@@ -15,6 +15,7 @@ from .class_measures import (
     class_calibration_measures,
     class_measures,
     one_against_rest,
+    simple_measures,
     told_classes,
 )
 from .classifier_measures import intervals
@@ -55,8 +56,8 @@ def evaluate_classes(
 
     Returns:
         A JSON-safe dictionary: ``counts``, ``levels`` (macro AUC and average precision of one class against the
-        rest, accuracy, balanced accuracy, kappa), ``classes``, ``confusion`` (rows truth, columns calls, images),
-        ``calibration`` and ``subgroups`` (accuracy).
+        rest, accuracy and that of always calling the commonest class, balanced accuracy, macro F1, kappa),
+        ``classes``, ``confusion`` (rows truth, columns calls, images), ``calibration`` and ``subgroups`` (accuracy).
 
     Raises:
         ValueError: a table is malformed, or no test row has a known label.
@@ -97,7 +98,7 @@ def _level(test: pd.DataFrame, name: str, ordered: bool, options: Options) -> di
         return {**dict.fromkeys(("auc", "average_precision", "accuracy")), "reason": str(error)}
     labels, values = rows["label"].to_numpy(), class_probabilities(rows)
     told = told_classes(labels, values.shape[1])
-    statistics = class_measures(labels, values, ordered=ordered)
+    statistics = class_measures(labels, values, ordered=ordered) | simple_measures(labels, values)
     found = intervals(statistics, patient_keys(rows), "one class only", options)
     return {"rows": len(rows), "classes_told": told, **found}
 

@@ -80,9 +80,9 @@ def explanation_measures(
 
     measures = _background(maps, inside, degenerate | no_breast, no_breast)
     measures |= _in_roi(maps, inside, region, degenerate)
-    measures |= _pointing(maps, inside, _grown(region, tolerance_px), degenerate)
+    measures |= pointing_hits(maps, inside, grown_region(region, tolerance_px), degenerate)
     if token_px is not None:
-        near = _pointing(maps, inside, _grown(region, token_px), degenerate)
+        near = pointing_hits(maps, inside, grown_region(region, token_px), degenerate)
         measures |= {TOKEN_NAMES[name]: values for name, values in near.items()}
     measures |= _overlap(maps, region, degenerate, top_share)
     for name, values in measures.items():
@@ -107,7 +107,15 @@ def _in_roi(maps: np.ndarray, inside: np.ndarray, region: np.ndarray, degenerate
     return measures | {"energy_in_roi_chance_breast": _share(inside.astype(np.float64), region)}
 
 
-def _pointing(maps: np.ndarray, inside: np.ndarray, region: np.ndarray, degenerate: np.ndarray) -> Measures:
+def pointing_hits(maps: np.ndarray, inside: np.ndarray, region: np.ndarray, degenerate: np.ndarray) -> Measures:
+    """The pointing game: share of each map's maxima that lie in the region, beside chance; 0 for a degenerate map.
+
+    Args:
+        maps: ``(B, H, W)``, 0 or more.
+        inside: ``(B, H, W)`` bool, the breast.
+        region: ``(B, H, W)`` bool, the lesion.
+        degenerate: ``(B,)`` bool.
+    """
     at_maximum = maps == maps.max(axis=(1, 2), keepdims=True)
     hit = _share(at_maximum.astype(np.float64), region)
     hit[degenerate] = 0.0
@@ -149,7 +157,8 @@ def _share(energy: np.ndarray, region: np.ndarray) -> NDArray[np.float64]:
     return (scaled * region).sum(axis=(1, 2)) / np.where(total > 0, total, 1.0)
 
 
-def _grown(region: np.ndarray, tolerance_px: float) -> np.ndarray:
+def grown_region(region: np.ndarray, tolerance_px: float) -> np.ndarray:
+    """Regions ``(B, H, W)`` bool, grown by so many pixels in every direction."""
     if tolerance_px == 0:
         return region
     return np.stack([isotropic_dilation(one, tolerance_px) if one.any() else one for one in region])

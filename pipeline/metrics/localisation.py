@@ -13,15 +13,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
-from monai.apps.detection.metrics.matching import matching_batch
-from monai.data.box_utils import box_iou
 from numpy.typing import ArrayLike, NDArray
 
-from .detection import BOX, IMAGE, _overlap
-from .explanation import IOU_LEVELS, _grown, _pointing
+from .box_precision import BOX, IMAGE, box_overlaps, matched_boxes, weighted_box_precision
+from .explanation import IOU_LEVELS, grown_region, pointing_hits
 from .intervals import Statistic, bootstrap_all, difference, restricted
 from .predictions import patient_keys
-from .weighted import ThresholdSweep, ratio, weighted_mean
+from .weighted import weighted_mean
 
 __all__ = [
     "LocalisationRecorder",
@@ -29,8 +27,6 @@ __all__ = [
     "best_overlap",
     "compare_localisation",
     "evaluate_localisation",
-    "matched_boxes",
-    "weighted_box_precision",
 ]
 
 HITS = tuple(f"hit_{round(100 * level)}" for level in IOU_LEVELS)
@@ -148,8 +144,8 @@ class LocalisationRecorder:
         constant = not np.isfinite(saliency).all() or saliency.max() <= saliency.min()
         # The maximum alone counts: the map may be below 0, and energy is not asked for.
         values = np.zeros_like(saliency) if constant else saliency
-        grown = _grown(region[None], self.tolerance_px)
-        measures = _pointing(values[None], inside[None], grown, np.array([constant]))
+        grown = grown_region(region[None], self.tolerance_px)
+        measures = pointing_hits(values[None], inside[None], grown, np.array([constant]))
         return {
             "pointing": float(measures["pointing_hit"][0]),
             "pointing_chance": float(measures["pointing_chance_breast"][0]),
@@ -231,65 +227,7 @@ def best_overlap(boxes: ArrayLike | Sequence[Sequence[float]], truth: ArrayLike)
     if not len(found) or not len(true):
         return 0.0
     best = found[found[:, 4].argmax(), :4]
-    return float(_overlap(np.broadcast_to(best, true.shape), true).max())
-
-
-def matched_boxes(boxes: pd.DataFrame, truths: pd.DataFrame, levels: Sequence[float] = IOU_LEVELS) -> NDArray[np.bool_]:
-    """Which boxes find a true box of their image, by COCO's matching: the best first, each true box once.
-
-    Args:
-        boxes: of one finding, see :class:`LocalisationTables`.
-        truths: likewise.
-        levels: intersections over union.
-
-    Returns:
-        ``(N, levels)``.
-    """
-    places, truth_at = boxes.groupby(IMAGE).indices, truths.groupby(IMAGE).indices
-    corners, true = boxes[BOX].to_numpy(float), truths[BOX].to_numpy(float)
-    scores = boxes["score"].to_numpy(float)
-    ordered = [rows[np.argsort(-scores[rows], kind="stable")] for rows in places.values()]
-    against = [truth_at.get(key, np.empty(0, dtype=np.intp)) for key in places]
-    matches = matching_batch(
-        iou_fn=box_iou,  # type: ignore[arg-type]
-        iou_thresholds=list(levels),
-        pred_boxes=[corners[rows] for rows in ordered],
-        pred_classes=[np.zeros_like(rows) for rows in ordered],
-        pred_scores=[scores[rows] for rows in ordered],
-        gt_boxes=[true[rows] for rows in against],
-        gt_classes=[np.zeros_like(rows) for rows in against],
-        max_detections=max(len(boxes), 1),
-    )
-    right = np.zeros((len(boxes), len(levels)), dtype=bool)
-    for rows, match in zip(ordered, matches, strict=True):
-        right[rows] = match[0]["dtMatches"].T == 1
-    return right
-
-
-def weighted_box_precision(scores: ArrayLike, right: ArrayLike, truths: int) -> Statistic:
-    """Average precision of boxes: the area under precision, made to fall, by recall, at every score.
-
-    The rows of the weights are the true boxes, then the boxes. NaN where a draw holds no true box. Boxes of equal
-    scores count together.
-
-    Args:
-        scores: ``(N,)``.
-        right: ``(N,)`` bool, the boxes that find a true one.
-        truths: number of true boxes.
-    """
-    values, flags = np.asarray(scores, dtype=np.float64), np.asarray(right, dtype=bool)
-    if not values.size:
-        return lambda weights: ratio(np.zeros(len(weights)), weights.sum(axis=1))
-    sweep = ThresholdSweep(flags, values)
-
-    def statistic(weights: NDArray[np.float64]) -> NDArray[np.float64]:
-        found, wrong = sweep(weights[:, truths:])
-        precision = np.nan_to_num(ratio(found, found + wrong))
-        falling = np.maximum.accumulate(precision[:, ::-1], axis=1)[:, ::-1]
-        gained = np.diff(found, axis=1, prepend=0.0)
-        return ratio((gained * falling).sum(axis=1), weights[:, :truths].sum(axis=1))
-
-    return statistic
+    return float(box_overlaps(np.broadcast_to(best, true.shape), true).max())
 
 
 def _hits(found: Boxes, true: Boxes, inside: NDArray[np.bool_]) -> dict[str, float]:
@@ -381,12 +319,13 @@ def _compare(first: LocalisationTables, second: LocalisationTables, draws: int, 
 
 def _measures(tables: LocalisationTables) -> dict[str, Statistic]:
     """Every measure, of weights whose rows are the images, then the true boxes, then the boxes."""
-    return _of_images(tables, "") | _precisions(tables, matched_boxes(tables.boxes, tables.truths))
+    return _of_images(tables, "") | _precisions(tables, matched_boxes(tables.boxes, tables.truths, IOU_LEVELS))
 
 
 def _chances(tables: LocalisationTables) -> dict[str, Statistic]:
     """The chance of every measure, likewise."""
-    laid = [_precisions(tables, matched_boxes(rows, tables.truths)) for _, rows in tables.chance.groupby("draw")]
+    draws = tables.chance.groupby("draw")
+    laid = [_precisions(tables, matched_boxes(rows, tables.truths, IOU_LEVELS)) for _, rows in draws]
     if not laid:  # no box was found: there is none to lay elsewhere
         laid = [_precisions(tables, np.zeros((0, len(PRECISIONS)), dtype=bool))]
     return _of_images(tables, "_chance") | {name: _mean([one[name] for one in laid]) for name in PRECISIONS}

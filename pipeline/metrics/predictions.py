@@ -17,6 +17,7 @@ SUM_TOLERANCE = 1e-3
 TEXT_COLUMNS = (
     "image_id",
     "patient_id",
+    "study_id",
     "laterality",
     "view",
     "dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,9 +11,9 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.stats import hypergeom
 
 from .intervals import Statistic, bootstrap_all
-from .weighted import weighted_mean
+from .weighted import ratio, weighted_mean
 
-__all__ = ["retrieval"]
+__all__ = ["first_hit_ranks", "retrieval"]
 
 Floats = NDArray[np.float64]
 
@@ -42,8 +43,10 @@ def retrieval(
         seed: of the draws.
 
     Returns:
-        JSON-safe: ``images``, ``texts`` and, both ways, ``recall_at_K`` and ``mean_reciprocal_rank`` as intervals,
-        and ``chance`` of each recall for a random order.
+        JSON-safe: ``images``, ``texts`` and, both ways, as intervals ``recall_at_K``, ``times_chance_at_K`` (the
+        recall over its chance for the same queries), ``median_rank`` and ``mean_reciprocal_rank``; and ``chance``, the
+        recalls and the median rank of a random order. ``image_to_text`` has ``blind`` too, the recalls of who gives
+        the k commonest reports to every image: where reports repeat, that is the rival, and not chance.
 
     Raises:
         ValueError: shapes that do not fit, or a report that no image has.
@@ -61,25 +64,62 @@ def retrieval(
     own = of[:, None] == np.arange(len(words))
     first = np.array([np.flatnonzero(own[:, k])[0] for k in range(len(words))])
     ways = {
-        "image_to_text": (_ranks(scores, own), owner, np.ones(len(pictures)), len(words)),
-        "text_to_image": (_ranks(scores.T, own.T), owner[first], own.sum(axis=0).astype(float), len(pictures)),
+        "image_to_text": (first_hit_ranks(scores, own), owner, np.ones(len(pictures)), len(words)),
+        "text_to_image": (first_hit_ranks(scores.T, own.T), owner[first], own.sum(axis=0).astype(float), len(pictures)),
     }
     found: dict[str, Any] = {"images": len(pictures), "texts": len(words)}
     for name, (ranks, whose, hits, searched) in ways.items():
-        statistics: dict[str, Statistic] = {f"recall_at_{k}": weighted_mean((ranks <= k).astype(float)) for k in at}
-        statistics["mean_reciprocal_rank"] = weighted_mean(1 / ranks)
-        told = bootstrap_all(statistics, whose, draws=draws, seed=seed)
+        told = bootstrap_all(_statistics(ranks, hits, searched, at), whose, draws=draws, seed=seed)
         found[name] = {key: interval.as_dict() for key, interval in told.items()}
-        found[name]["chance"] = {f"recall_at_{k}": _chance(hits, searched, k) for k in at}
+        found[name]["chance"] = {f"recall_at_{k}": float(_chances(hits, searched, k).mean()) for k in at}
+        found[name]["chance"]["median_rank"] = _median_by_chance(hits, searched)
+    commonest = np.sort(own.sum(axis=0))[::-1].cumsum() / len(pictures)
+    found["image_to_text"]["blind"] = {f"recall_at_{k}": float(commonest[min(k, len(words)) - 1]) for k in at}
     return found
 
 
-def _ranks(scores: Floats, own: NDArray[np.bool_]) -> Floats:
+def first_hit_ranks(scores: Floats, own: NDArray[np.bool_]) -> Floats:
     """Rank, from 1, of the best right column of each row ``(N, M)``; a tie with a wrong one is behind it."""
     best = np.where(own, scores, -np.inf).max(axis=1, keepdims=True)
     return 1.0 + ((scores >= best) & ~own).sum(axis=1)
 
 
-def _chance(hits: Floats, searched: int, k: int) -> float:
-    """Mean probability that a random order of ``searched`` has one of ``hits`` right ones among its first k."""
-    return float(np.mean(hypergeom.sf(0, searched, hits, min(k, searched))))
+def _statistics(ranks: Floats, hits: Floats, searched: int, at: Sequence[int]) -> dict[str, Statistic]:
+    statistics: dict[str, Statistic] = {}
+    for k in at:
+        found = weighted_mean((ranks <= k).astype(float))
+        statistics[f"recall_at_{k}"] = found
+        statistics[f"times_chance_at_{k}"] = _quotient(found, weighted_mean(_chances(hits, searched, k)))
+    statistics["median_rank"] = _median(ranks)
+    statistics["mean_reciprocal_rank"] = weighted_mean(1 / ranks)
+    return statistics
+
+
+def _quotient(above: Statistic, below: Statistic) -> Statistic:
+    return lambda weights: ratio(above(weights), below(weights))
+
+
+def _median(values: Floats) -> Statistic:
+    """Median of ``(n,)`` values, the mean of the two in the middle where there are two."""
+    order = np.argsort(values)
+    ranked = values[order]
+
+    def statistic(weights: Floats) -> Floats:
+        total = weights[:, order].cumsum(axis=1)
+        half = total[:, -1:] / 2
+        low, high = ranked[(total >= half).argmax(axis=1)], ranked[(total > half).argmax(axis=1)]
+        middle: Floats = (low + high) / 2
+        return middle
+
+    return statistic
+
+
+def _chances(hits: Floats, searched: int, k: int) -> Floats:
+    """Probability of each query that a random order of ``searched`` has one of its hits among the first k."""
+    chances: Floats = hypergeom.sf(0, searched, hits, min(k, searched))
+    return chances
+
+
+def _median_by_chance(hits: Floats, searched: int) -> int:
+    """The least k whose recall by chance is half or more: the median rank of random orders."""
+    return 1 + bisect_left(range(1, searched), 0.5, key=lambda k: float(_chances(hits, searched, k).mean()))

@@ -2,6 +2,7 @@
 
 from .case import Case, in_test_split
 from .dataset import generate
+from .original_tables import write_rsna_layout, write_vindr_layout
 from .presets import PRESETS, Preset
 from .report_tables import write_report_tables
 from .version import FROZEN, PHANTOM_VERSION, fingerprint
@@ -20,4 +21,6 @@ __all__ = [
     "in_test_split",
     "patient",
     "write_report_tables",
+    "write_rsna_layout",
+    "write_vindr_layout",
 ]

@@ -59,28 +59,43 @@ def write_report_tables(
     folder = Path(folder)
     if folds < 2:
         raise ValueError(f"folds is {folds}; give 2 or more")
-    if not (folder / "truth.csv").is_file():
-        raise ValueError(f"{folder / 'truth.csv'} not found; give a folder that `generate` wrote")
     out = folder / "mammo_clip" if out_dir is None else Path(out_dir)
-    with open(folder / "truth.csv", newline="", encoding="utf-8") as file:
-        truth: list[Row] = list(csv.DictReader(file))
+    truth = read_truth(folder)
     patients = {patient: number for number, patient in enumerate(sorted({row["patient_id"] for row in truth}))}
     for row in truth:
         row["name"] = f"{row['patient_id']}_{row['laterality']}_{row['view']}.png"
         row["fold"] = patients[row["patient_id"]] % folds
         _write_picture(folder / row["path"], out / PICTURES / row["patient_id"] / row["name"], png_shape)
-    breasts: dict[tuple[str, str], list[Row]] = {}
-    for row in truth:
-        breasts.setdefault((row["patient_id"], row["laterality"]), []).append(row)
+    breasts = breasts_of(truth)
     resized = PUBLISHED_SHAPE if png_shape is None else tuple(png_shape)
     tables = {
         "images": _image_rows(breasts),
         "breasts": _breast_rows(breasts),
         "vindr": _vindr_rows(breasts),
         "detection": (_detection_row(row, resized) for row in truth),
-        "rsna": _rsna_rows(breasts),
+        "rsna": rsna_rows(breasts),
     }
-    return {key: _write(out / NAMES[key], list(rows)) for key, rows in tables.items()}
+    return {key: write_rows(out / NAMES[key], list(rows)) for key, rows in tables.items()}
+
+
+def read_truth(folder: Path) -> list[Row]:
+    """The rows of a phantom's ``truth.csv``.
+
+    Raises:
+        ValueError: where there is none.
+    """
+    if not (folder / "truth.csv").is_file():
+        raise ValueError(f"{folder / 'truth.csv'} not found; give a folder that `generate` wrote")
+    with open(folder / "truth.csv", newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def breasts_of(truth: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
+    """The rows of each breast, by patient and side."""
+    breasts: dict[tuple[str, str], list[Row]] = {}
+    for row in truth:
+        breasts.setdefault((row["patient_id"], row["laterality"]), []).append(row)
+    return breasts
 
 
 def _write_picture(source: Path, target: Path, shape: Sequence[int] | None) -> None:
@@ -92,7 +107,8 @@ def _write_picture(source: Path, target: Path, shape: Sequence[int] | None) -> N
         raise OSError(f"{target} could not be written")
 
 
-def _write(path: Path, rows: Sequence[Row]) -> Path:
+def write_rows(path: Path, rows: Sequence[Row]) -> Path:
+    """Write rows as CSV, with the columns of the first."""
     with open(path, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]))
         writer.writeheader()
@@ -204,7 +220,8 @@ def _detection_row(row: Row, resized: tuple[int, ...]) -> Row:
     }
 
 
-def _rsna_rows(breasts: Breasts) -> Iterable[Row]:
+def rsna_rows(breasts: Breasts) -> Iterable[Row]:
+    """RSNA's columns and Mammo-CLIP's ``fold`` of each image: cancer and biopsy are those of its breast."""
     for breast in breasts.values():
         pathology = next((row["pathology"] for row in breast if row["pathology"]), "")
         for row in breast:
@@ -224,5 +241,5 @@ def _rsna_rows(breasts: Breasts) -> Iterable[Row]:
                 "density": row["density"],
                 "machine_id": row["device"],
                 "difficult_negative_case": False,
-                "fold": row["fold"],
+                "fold": row.get("fold", ""),
             }

@@ -13,6 +13,8 @@ MEASURES = {
     "auc": "AUC, macro",
     "average_precision": "AP, macro",
     "accuracy": "Accuracy",
+    "commonest_class": "Accuracy of the commonest class",
+    "macro_f1": "F1, macro",
     "balanced_accuracy": "Balanced acc.",
     "kappa": "Kappa",
     "kappa_quadratic": "Quadratic kappa",

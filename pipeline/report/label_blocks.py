@@ -13,6 +13,7 @@ MACRO = {
     "hamming_loss": "Labels called wrongly",
 }
 RANKING = {"auc": "AUC", "average_precision": "AP"}
+HIGHER = {"breast_mean": "breast, mean of its images", "exam_max": "exam, its most suspicious breast"}
 RATES = {"sensitivity": "Sensitivity", "specificity": "Specificity", "positive_predictive_value": "PPV"}
 
 
@@ -40,7 +41,20 @@ def label_blocks(run: Run) -> list[Block]:
     return [
         Table(f"{run.name}: all labels", ["Level", *MACRO.values(), "Rows"], whole, note),
         Table(f"{run.name}: each label", ["Label", *RANKING.values(), "Images with it"], rows, chance),
+        *_higher(run),
     ]
+
+
+def _higher(run: Run) -> list[Block]:
+    """AUC of each label per breast and exam, where the predictions know which images belong together."""
+    levels = (run.metrics or {})["levels"]
+    told = {words: levels[key]["labels"] for key, words in HIGHER.items() if "labels" in levels.get(key, {})}
+    if not told:
+        return []
+    names = next(iter(told.values()))
+    rows = [[label_name(name), *(interval(labels[name]["auc"]) for labels in told.values())] for name in names]
+    note = "AUC; chance is 0.5. A breast or an exam has a label where one of its images has it."
+    return [Table(f"{run.name}: each label of breasts and exams", ["Label", *told], rows, note)]
 
 
 def label_decisions(run: Run) -> list[Block]:

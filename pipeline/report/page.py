@@ -6,15 +6,17 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from .blocks import Section
+from .blocks import Section, Text, Tone
 from .calibration_section import calibration_section
 from .data_section import data_section
 from .decision_section import threshold_section
 from .explanation_section import explanation_section, explanation_summary, read_explanation_table
+from .factor_section import factor_section
 from .headline import headline_section
 from .inputs import Run, read_quarantine, read_run
 from .provenance_section import provenance_section
 from .result_section import paired_differences, result_section
+from .retrieval_section import retrieval_section
 from .subgroup_section import subgroup_section
 from .training_section import pretraining_section, training_section
 
@@ -29,14 +31,16 @@ def write_report(
     pretrain: Path | None = None,
     classifiers: Mapping[str, Path] | None = None,
     explanations: Path | None = None,
+    factor: Path | None = None,
+    retrieval: Path | None = None,
     notes: Sequence[str] = (),
     draws: int = 2000,
     seed: int = 0,
 ) -> Path:
     """Write ``report.html``: one file without script, fonts or any other outside resource.
 
-    What is not given or not found is said to be missing, section by section. The file appears whole or not
-    at all.
+    What is not given or not found is said to be missing, section by section; a page of retrieval or Mammo-FActOR
+    without a classifier leaves out the sections that would say nothing else. The file appears whole or not at all.
 
     Args:
         out: the file to write (``*.html``), or a folder that receives ``report.html``.
@@ -45,6 +49,8 @@ def write_report(
         pretrain: run folder of pretraining.
         classifiers: run folders by name; the first one gets the closer look (subgroups, worst mistakes).
         explanations: run folder of an explanation run.
+        factor: run folder of factor_explain; None has no section of it.
+        retrieval: run folder of retrieval; None has no section of it.
         notes: paragraphs for the top, such as "all images are synthetic".
         draws: bootstrap draws of patients for bands and intervals.
         seed: of the draws.
@@ -61,6 +67,12 @@ def write_report(
     listed = None if datalist is None else Path(datalist)
     named = ({} if first is None else {"pretraining": first}) | {run.name: run for run in runs}
     sections = _sections(listed, first, runs, folder, notes, named, draws=draws, seed=seed)
+    if factor is not None:
+        sections.insert(-1, factor_section(Path(factor)))  # provenance stays the last
+    if retrieval is not None:
+        sections.insert(-1, retrieval_section(Path(retrieval)))
+    if not runs and (factor is not None or retrieval is not None):
+        sections = [section for section in sections if not _all_missing(section)]
     return _write(Path(out), render(title, sections))
 
 
@@ -102,6 +114,10 @@ def _sections(
         explanation_section(explanations, table, summary, *([runs[0].classes] if runs else [])),
         provenance_section(named, explanations, datalist),
     ]
+
+
+def _all_missing(section: Section) -> bool:
+    return all(isinstance(block, Text) and block.tone is Tone.MISSING for block in section.blocks)
 
 
 def _write(out: Path, page: str) -> Path:

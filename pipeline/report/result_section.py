@@ -25,6 +25,7 @@ LEVELS = {
     "breast_mean": "breast, mean of its images",
     "patient_max": "patient, most suspicious image",
     "patient_mean": "patient, mean of the images",
+    "exam_max": "exam, most suspicious breast by the mean of its images",
 }
 TOLERANCE = 1e-9
 """``metrics.json`` and ``predictions.csv`` hold the same digits: anything beyond rounding means two
@@ -136,7 +137,7 @@ def _table(runs: Sequence[Run]) -> Table:
         ]
         for run in runs
         for key, words in LEVELS.items()
-        if (level := (run.metrics or {})["levels"][key])["auc"] is not None
+        if (level := (run.metrics or {})["levels"].get(key, {"auc": None}))["auc"] is not None
     ]
     note = (
         f"AUC: chance is 0.5. AP: average precision, chance is the share of {runs[0].classes[1]} rows. pF1: the "

@@ -2,7 +2,15 @@
 
 import pytest
 import torch
-from mammo.networks import LesionDetector, MammogramClassifier, SwinEncoder, load_encoder
+from mammo.networks import (
+    EfficientNetEncoder,
+    LesionDetector,
+    MammogramClassifier,
+    MapPyramid,
+    SwinEncoder,
+    ViTEncoder,
+    load_encoder,
+)
 from mammo.networks.losses import DetectionObjective
 from monai.data.box_utils import box_iou
 
@@ -20,6 +28,75 @@ def test_levels_have_the_strides_of_the_encoder(detector):
     levels = detector.network.feature_extractor(torch.rand(1, 2, 128, 64))
     assert [tuple(level.shape) for level in levels] == [(1, 16, 16, 8), (1, 16, 8, 4), (1, 16, 4, 2), (1, 16, 2, 1)]
     assert detector.network.feature_extractor.strides == (8, 16, 32, 64)
+
+
+@pytest.mark.parametrize("strides", [(8, 16, 32, 64, 128), (16, 32), (4, 8, 16, 32, 64, 128)])
+def test_levels_are_those_asked_for(strides):
+    pyramid = MapPyramid(EfficientNetEncoder(size="b0"), 16, strides).eval()
+    levels = pyramid(torch.rand(1, 2, 256, 128))
+    assert pyramid.strides == strides
+    assert [tuple(level.shape) for level in levels] == [(1, 16, 256 // s, 128 // s) for s in strides]
+
+
+def test_anchors_lie_at_the_strides_of_their_levels_whatever_the_size_of_the_image():
+    """160 rows hold two and a half places of stride 64: laid over three, they would stand 53 rows apart."""
+    strides = (8, 16, 32, 64, 128)
+    detector = LesionDetector(EfficientNetEncoder(size="b0"), channels=16, strides=strides, aspect_ratios=[1.0]).eval()
+    with torch.no_grad():
+        detector(torch.rand(1, 1, 160, 96))
+    anchors, places = detector.anchors[0], [256 * 128 // s**2 for s in strides]
+    assert len(anchors) == sum(places)
+    for level, stride in zip(anchors.split(places), strides, strict=True):
+        centres = (level[:, :2] + level[:, 2:]) / 2
+        assert set(centres[:, 0].tolist()) == set(torch.arange(stride / 2, 256, stride).tolist())
+        torch.testing.assert_close(level[:, 2:] - level[:, :2], torch.full_like(centres, 4.0 * stride))
+
+
+@pytest.mark.parametrize(
+    ("encoder", "strides", "words"),
+    [
+        (EfficientNetEncoder(size="b0"), (8, 16), r"give the last ones of \[4, 8, 16, 32\]"),
+        (EfficientNetEncoder(size="b0"), (8, 16, 32, 64), "64 and 128 behind them"),
+        (EfficientNetEncoder(size="b0"), (16, 8, 32), r"strides=\[16, 8, 32\]"),
+        (SwinEncoder(size="micro"), (), "give the last ones"),
+        (ViTEncoder(image_size=(64, 64), size="micro"), None, "all maps of ViTEncoder have stride 16"),
+    ],
+)
+def test_levels_that_an_encoder_does_not_give_are_refused(encoder, strides, words):
+    with pytest.raises(ValueError, match=words):
+        LesionDetector(encoder, channels=16, strides=strides)
+
+
+@pytest.mark.parametrize("freeze", [True, False])
+def test_a_frozen_encoder_does_not_move_its_statistics_neither(freeze):
+    encoder = EfficientNetEncoder(size="b0")
+    detector = LesionDetector(encoder, channels=16, strides=(16, 32), freeze=freeze).train()
+    before = {name: tensor.clone() for name, tensor in encoder.state_dict().items()}
+    optimizer = torch.optim.SGD([p for p in detector.parameters() if p.requires_grad], lr=0.1)
+    sum(detector(torch.rand(2, 1, 64, 64), [target([8.0, 8, 32, 32]), target()]).values()).backward()
+    optimizer.step()
+    changed = {name for name, tensor in encoder.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert bool(changed) is not freeze
+    assert freeze or {name.rpartition(".")[2] for name in changed} >= {"weight", "running_mean", "running_var"}
+    assert all(part.training is not freeze for part in encoder.modules())
+    assert detector.network.feature_extractor.pyramid.training
+
+
+def test_the_detector_sees_the_maps_of_the_pretrained_encoder(tmp_path):
+    """The released detector padded its backbone as for a full square, and so had maps of its own."""
+    classifier = MammogramClassifier(EfficientNetEncoder(size="b0")).train()
+    classifier(torch.rand(4, 1, 64, 64))
+    torch.save(classifier.state_dict(), tmp_path / "best.pt")
+    encoder = load_encoder(EfficientNetEncoder(size="b0"), tmp_path / "best.pt")
+    detector = LesionDetector(encoder, channels=16, strides=(8, 16, 32, 64, 128)).eval()
+    seen = []
+    encoder.register_forward_hook(lambda module, given, maps: seen.extend(maps))
+    x = torch.rand(1, 1, 256, 128)
+    with torch.no_grad():
+        detector(x)
+        expected = classifier.eval().encoder(x)
+    for found, true in zip(seen, expected, strict=True):
+        torch.testing.assert_close(found, true)
 
 
 def test_a_batch_with_and_without_lesions_trains_every_weight(detector):

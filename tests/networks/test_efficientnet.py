@@ -6,7 +6,7 @@ import math
 
 import pytest
 import torch
-from mammo.networks import MammogramClassifier, SwinPyramid
+from mammo.networks import MammogramClassifier, MapPyramid
 from mammo.networks.efficientnet import EfficientNetEncoder
 from monai.networks.nets import EfficientNetBN, EfficientNetBNFeatures
 from torch import nn
@@ -224,5 +224,5 @@ def test_a_classifier_takes_it_and_tells_that_it_has_no_attention():
     found = network(x, details=True)
     assert "attention" not in found
     torch.testing.assert_close(found["logits"], network(x))
-    assert SwinPyramid(network.encoder, 16)(x)[-1].shape == (2, 16, 2, 2)
-    assert SwinPyramid(network.encoder, 16).strides == (4, 8, 16, 32)
+    assert MapPyramid(network.encoder, 16)(x)[-1].shape == (2, 16, 2, 2)
+    assert MapPyramid(network.encoder, 16).strides == (4, 8, 16, 32)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM
+from mammo.networks import EfficientNetEncoder, MammogramClassifier, SwinEncoder, SwinMIM
 from mammo.networks.masked_autoencoder import MaskedAutoencoder
 from mammo.networks.parameter_groups import parameter_groups
 from mammo.networks.vit import ViTEncoder
@@ -156,5 +156,35 @@ def test_class_and_mask_tokens_and_positions_are_not_decayed_and_decoders_are_th
 
 
 def test_layers_need_an_encoder():
-    with pytest.raises(ValueError, match=r"one Swin or ViT encoder; Linear has 0"):
+    with pytest.raises(ValueError, match=r"one Swin, ViT or EfficientNet encoder; Linear has 0"):
         parameter_groups(nn.Linear(2, 2), 1e-3, 0.0, layer_decay=0.5)
+
+
+@pytest.fixture(scope="module")
+def efficientnet() -> MammogramClassifier:
+    """B0 has blocks of 1, 2, 2, 3, 3, 4 and 1 in its stages. Layers: 0 stem; 1 to 16 blocks; 17 head; 18 the rest."""
+    return MammogramClassifier(EfficientNetEncoder(size="b0"))
+
+
+@pytest.mark.parametrize(
+    ("name", "layer"),
+    [
+        ("_conv_stem.weight", 0),
+        ("_bn0.weight", 0),
+        ("_blocks.0.0._depthwise_conv.weight", 1),
+        ("_blocks.1.1._expand_conv.weight", 2),
+        ("_blocks.1.2._bn0.weight", 3),
+        ("_blocks.3.5._se_reduce.bias", 6),
+        ("_blocks.5.14._project_conv.weight", 15),
+        ("_blocks.6.15._bn2.bias", 16),
+        ("_conv_head.weight", 17),
+        ("_bn1.weight", 17),
+    ],
+)
+def test_the_learning_rate_halves_with_every_block_of_an_efficientnet(name, layer, efficientnet):
+    groups = parameter_groups(efficientnet, 1.0, 0.05, layer_decay=0.5)
+    group = group_of(groups, efficientnet, f"encoder.network.{name}")
+    assert (group["lr"], group["name"]) == (0.5 ** (18 - layer), f"layer {layer}, decayed")
+    assert group_of(groups, efficientnet, "head.weight")["lr"] == 1.0
+    grouped = [id(parameter) for group in groups for parameter in group["params"]]
+    assert sorted(grouped) == sorted(id(parameter) for parameter in efficientnet.parameters())

@@ -2,11 +2,13 @@
 
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from mammo.networks import (
     EfficientNetEncoder,
     ImageTextModel,
+    MammogramClassifier,
     MaskedAutoencoder,
     SwinEncoder,
     SwinMIM,
@@ -134,3 +136,46 @@ def test_a_released_mammo_clip_becomes_one_of_ours(tmp_path, caplog):
     for name, tensor in again.state_dict().items():
         torch.testing.assert_close(tensor, torch.tensor(2.5) if name == "logit_scale" else ours[name])
     load_encoder(EfficientNetEncoder(size="b2"), tmp_path / "b2.safetensors")
+
+
+def released_classifier(path: Path, classes: int) -> tuple[EfficientNetEncoder, torch.nn.Linear]:
+    """As Mammo-CLIP's training of classifiers writes them: weights, predictions of numpy, and scores."""
+    encoder, head = EfficientNetEncoder(size="b2"), torch.nn.Linear(1408, classes)
+    model = export_mammo_clip(encoder.state_dict())
+    model |= {f"classifier.classification_head.{name}": tensor for name, tensor in head.state_dict().items()}
+    content = {"model": model, "predictions": np.arange(3.0), "epoch": 4, "auroc": np.float64(0.9)}
+    torch.save(content, path)
+    return encoder.eval(), head
+
+
+@pytest.mark.parametrize("classes", [1, 4])
+def test_a_released_classifier_keeps_its_head(classes, tmp_path, caplog):
+    encoder, head = released_classifier(tmp_path / "best.pth", classes)
+    with caplog.at_level("INFO"):
+        assert main(["convert", str(tmp_path / "best.pth"), str(tmp_path / "best.safetensors")]) == 0
+    expected = max(classes, 2)
+    assert f"--pooling average --head_norm none, one task of {expected} classes" in caplog.text
+    ours = MammogramClassifier(EfficientNetEncoder(size="b2"), {"task": expected}, pooling="average").eval()
+    load_network(ours, tmp_path / "best.safetensors")
+    image = torch.rand(2, 1, 64, 64)
+    with torch.no_grad():
+        logits = head(encoder(image)[-1].mean(dim=(-2, -1)))
+        found = ours(image).softmax(dim=-1)
+    torch.testing.assert_close(
+        found[:, 1:] if classes == 1 else found, logits.sigmoid() if classes == 1 else logits.softmax(dim=-1)
+    )
+
+
+def test_a_classifier_with_code_in_it_is_refused(tmp_path, capsys):
+    class Bomb:
+        def __reduce__(self):
+            return print, ("boom",)
+
+    released_classifier(tmp_path / "best.pth", 1)
+    content = torch.load(tmp_path / "best.pth", weights_only=False)
+    torch.save(content | {"predictions": Bomb()}, tmp_path / "bad.pth")
+    assert main(["convert", str(tmp_path / "bad.pth"), str(tmp_path / "out.safetensors")]) == 1
+    told = capsys.readouterr()
+    assert "boom" not in told.out
+    assert "bad.pth is not read: it asks for builtins.print" in told.err
+    assert not (tmp_path / "out.safetensors").exists()

@@ -16,6 +16,8 @@ from mammo.transforms import (
     PrepareMammogramd,
     RecordGeometryd,
     ResizeMammogramd,
+    to_grid_box,
+    to_original_box,
 )
 from monai.transforms import Compose, FromMetaTensord, Invertd, MaskIntensityd
 
@@ -95,6 +97,27 @@ def test_prepared_record_without_metadata_loads_without_pickle(
     again = torch.load(tmp_path / "item.pt", weights_only=True)
     assert again.keys() == {"image", "mask", "mask_quality", "to_original", "laterality"}
     assert torch.equal(again["image"], d["image"].as_tensor())
+
+
+@pytest.mark.parametrize("side", ["left", "right"])
+@pytest.mark.parametrize("resize", [{"spatial_size": (512, 512)}, {"spatial_size": (320, 400), "mode": "stretch"}])
+def test_a_box_lies_on_the_grid_where_its_pixels_do_and_comes_back(
+    breast: Breast, write_dicom: WriteDicom, side: str, resize: dict[str, Any]
+) -> None:
+    """Cropped, mirrored, padded and resized: the pixels of a bright plate are where its box says, to a pixel."""
+    pixels = breast((901, 603), side)[0] * 2000
+    row0, col0, row1, col1 = box = (400, 60, 520, 151) if side == "left" else (400, 452, 520, 543)
+    pixels[row0:row1, col0:col1] = 4095
+    d = PrepareMammogramd(**resize)({"image": write_dicom(np.rint(pixels).astype(np.uint16))})
+    bright = np.argwhere(d["image"][0].numpy() > 0.75)
+    seen = (*bright.min(axis=0), *(bright.max(axis=0) + 1))
+    mapped = to_grid_box(box, d["to_original"])
+    np.testing.assert_allclose(mapped, seen, atol=1)
+    np.testing.assert_allclose(to_original_box(mapped, d["to_original"]), box, atol=0.01)
+    # Whole pixels of the grid, as a network answers, come back within one of them.
+    scale = np.abs(np.diag(d["to_original"].numpy()))[[0, 1, 0, 1]]
+    back = np.subtract(to_original_box(tuple(np.rint(mapped)), d["to_original"]), box)
+    assert (np.abs(back) <= scale).all()
 
 
 def test_transform_can_be_pickled() -> None:

@@ -13,11 +13,11 @@ from ..records import Datalist
 from ..roi_masks import image_shape
 from ..schema import Finding, Record
 from .mammo_clip_files import image_stem, literal_list, locate_image, read_side
-from .mammo_clip_tables import add_findings, official_vindr, vindr_record
+from .mammo_clip_tables import official_vindr, vindr_record
 from .official_split import check_validation_fraction
 from .table_columns import SPLIT_WORDS, clean_cell
 from .tabular_files import locate_table, numbered_rows, read_table, whole_number
-from .vindr_mammo import CATEGORIES, NO_FINDING
+from .vindr_mammo import CATEGORIES, NO_FINDING, add_findings
 
 __all__ = ["mammo_clip_detection"]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,14 +13,14 @@ from ..records import Datalist
 from ..schema import Finding, Record
 from .mammo_clip_files import fold_datalist, image_stem, literal_list, locate_image, read_side
 from .official_split import check_validation_fraction, official_split_datalist
-from .rsna_2022 import COLUMNS, KNOWN_BAD, LABELS, _records
+from .rsna_2022 import COLUMNS, KNOWN_BAD, LABELS, rsna_records
 from .rsna_2022 import LICENCE as RSNA_LICENCE
 from .table_columns import SPLIT_WORDS
 from .tabular_files import locate_table, numbered_rows, read_table
-from .vindr_mammo import CATEGORIES, NO_FINDING
+from .vindr_mammo import CATEGORIES, NO_FINDING, add_findings
 from .vindr_mammo import LICENCE as VINDR_LICENCE
 
-__all__ = ["add_findings", "mammo_clip_rsna", "mammo_clip_vindr", "official_vindr", "vindr_record"]
+__all__ = ["mammo_clip_rsna", "mammo_clip_vindr", "official_vindr", "vindr_record"]
 
 BREAST_TABLE = "clip_vindr_final.csv"
 RSNA_TABLE = "train_folds.csv"
@@ -166,17 +166,6 @@ def vindr_record(path: str, patient: str, image_id: str, side: str, split: str) 
     )
 
 
-def add_findings(record: Record, findings: Sequence[Finding], looked_for: Iterable[str]) -> None:
-    """Set ``findings``, an empty list where there are none, the types ``looked_for``, and what follows from both."""
-    record["findings"] = list(findings)
-    if types := sorted(set(looked_for)):
-        record["looked_for"] = types
-    if boxes := [tuple(finding["box"]) for finding in findings if "box" in finding]:
-        record["boxes"] = [list(box) for box in dict.fromkeys(boxes)]
-    if len(kinds := {finding["type"] for finding in findings}) == 1:
-        record["abnormality"] = kinds.pop()
-
-
 def official_vindr(
     records: Mapping[str, Record],
     table: Path,
@@ -261,7 +250,7 @@ def mammo_clip_rsna(
     report = ImportReport("RSNA 2022")
     table = locate_table(root, csv)
     frame = read_table(table, (*COLUMNS, *LABELS, "fold"))
-    records = _records(frame, table, img_dir, known_bad, report)
+    records = rsna_records(frame, table, img_dir, known_bad, report)
     if not records:
         raise ValueError(
             f"{table}: none of its {len(frame)} rows has an image; expected <patient_id>/<image_id>.png in "

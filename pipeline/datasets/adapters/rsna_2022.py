@@ -16,7 +16,7 @@ from ..records import Datalist
 from ..schema import Record
 from .tabular_files import locate_table, numbered_rows, read_table, whole_number
 
-__all__ = ["rsna_2022"]
+__all__ = ["rsna_2022", "rsna_records"]
 
 LICENCE = "RSNA 2022 competition rules: non-commercial and academic use"
 KNOWN_BAD = ("keep", "exclude")
@@ -68,7 +68,7 @@ def rsna_2022(
     report = ImportReport("RSNA 2022")
     table = locate_table(root, "train.csv")
     frame = read_table(table, (*COLUMNS, *LABELS))
-    labelled = _records(frame, table, "train_images", known_bad, report)
+    labelled = rsna_records(frame, table, "train_images", known_bad, report)
     if not labelled:
         raise ValueError(
             f"{table}: none of its {len(frame)} rows has an image; expected "
@@ -77,7 +77,7 @@ def rsna_2022(
     datalist = patient_split_datalist(labelled, "RSNA 2022", LICENCE, root, seed)
     if include_test:
         table = locate_table(root, "test.csv")
-        unlabelled = _records(read_table(table, COLUMNS), table, "test_images", known_bad, report)
+        unlabelled = rsna_records(read_table(table, COLUMNS), table, "test_images", known_bad, report)
         sections = {record["patient_id"]: record["split"] for record in labelled}
         for record in unlabelled:
             record["split"] = sections.get(record["patient_id"], "training")
@@ -85,7 +85,16 @@ def rsna_2022(
     return datalist, report
 
 
-def _records(frame: pd.DataFrame, table: Path, folder: str, known_bad: str, report: ImportReport) -> list[Record]:
+def rsna_records(frame: pd.DataFrame, table: Path, folder: str, known_bad: str, report: ImportReport) -> list[Record]:
+    """The records of a table's rows whose image is on disk, without a split.
+
+    Args:
+        frame: with :data:`COLUMNS`, and :data:`LABELS` where they are known.
+        table: the file that it was read from, beside ``folder``.
+        folder: where images are looked for.
+        known_bad: ``"keep"`` or ``"exclude"``.
+        report: gets the rows that cannot be used, and the counts.
+    """
     rows = list(numbered_rows(frame))
     cancer = _worst_of_breast(rows, "cancer", table, report)
     biopsy = _worst_of_breast(rows, "biopsy", table, report)

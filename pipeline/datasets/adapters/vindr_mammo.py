@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import os
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ..schema import Finding, Record
 from .official_split import check_validation_fraction, official_split_datalist
 from .tabular_files import locate_table, numbered_rows, read_table, whole_number
 
-__all__ = ["vindr_mammo"]
+__all__ = ["add_findings", "vindr_mammo"]
 
 LICENCE = "PhysioNet restricted access: research under its data use agreement"
 BREASTS = "breast-level_annotations.csv"
@@ -58,7 +57,10 @@ _Row = Mapping[str, str]
 
 
 def vindr_mammo(root: str | Path, *, validation_fraction: float = 0.2, seed: int = 0) -> tuple[Datalist, ImportReport]:
-    """List VinDr-Mammo: one record per image, its boxes in ``findings``.
+    """List VinDr-Mammo: one record per image, its boxes in ``findings``, an empty list where nothing was found.
+
+    The table of findings has a row a finding, so that an image may have several: they are one record's. The ten types
+    are ``looked_for`` where every row of an image can be read; of an image without a row nothing is said.
 
     There is no pathology: BI-RADS is a reader's opinion and is never turned into one here. A study stands for a
     patient. A box of several categories gives a finding for each. Boxes are cut to the image (``height`` by
@@ -83,11 +85,14 @@ def vindr_mammo(root: str | Path, *, validation_fraction: float = 0.2, seed: int
             f"{table}: none of its {len(left_out)} rows has an image; expected "
             "images/<study_id>/<image_id>.dicom beside it"
         )
-    findings = _read_findings(locate_table(root, FINDINGS), rows, left_out, report)
+    findings, unread = _read_findings(locate_table(root, FINDINGS), rows, left_out, report)
     headers = _read_headers(table.parent / "metadata.csv")
     sections: dict[str, list[Record]] = {"training": [], "test": []}
     for image_id, row in rows.items():
-        record = _record(row, findings.get(image_id, []), headers.get(image_id, {}), report)
+        record = _record(row, headers.get(image_id, {}), report)
+        if image_id in findings:
+            # A row that cannot be read may have told of any type.
+            add_findings(record, findings[image_id], () if image_id in unread else CATEGORIES.values())
         sections[SECTIONS[row["split"]]].append(record)
     datalist = official_split_datalist(
         sections,
@@ -137,8 +142,10 @@ def _strata(records: Iterable[Record]) -> dict[str, int]:
 
 def _read_findings(
     table: Path, rows: Mapping[str, _Row], left_out: set[str], report: ImportReport
-) -> dict[str, list[Finding]]:
-    findings: dict[str, list[Finding]] = defaultdict(list)
+) -> tuple[dict[str, list[Finding]], set[str]]:
+    """Findings of the images that have a readable row, and the images with a row that is not."""
+    findings: dict[str, list[Finding]] = {}
+    unread: set[str] = set()
     frame = read_table(table, FINDING_COLUMNS)
     for number, row in numbered_rows(frame):
         image = rows.get(row["image_id"])
@@ -155,14 +162,17 @@ def _read_findings(
             report.add("roi", problem, table=FINDINGS, row=number, item=row["image_id"])
         if image is None:
             continue
-        for category in (c for c in categories or () if c != NO_FINDING):
+        if categories is None:
+            unread.add(row["image_id"])
+            continue
+        own = findings.setdefault(row["image_id"], [])
+        for category in (c for c in categories if c != NO_FINDING):
             if category not in CATEGORIES:
                 reason = f"unknown category, taken as other: {category!r}"
                 report.add("roi", reason, table=FINDINGS, row=number, item=row["image_id"])
-            own = findings[row["image_id"]]
             own.append(_finding(str(len(own) + 1), category, box, row))
     report.counts["findings"] = sum(map(len, findings.values()))
-    return findings
+    return findings, unread
 
 
 def _categories(text: str) -> list[str] | None:
@@ -171,7 +181,7 @@ def _categories(text: str) -> list[str] | None:
         value = ast.literal_eval(text)
     except (ValueError, SyntaxError):
         return None
-    return value if isinstance(value, list) and all(isinstance(item, str) for item in value) else None
+    return value if value and isinstance(value, list) and all(isinstance(item, str) for item in value) else None
 
 
 def _box(row: _Row, image: _Row) -> tuple[list[float] | None, str]:
@@ -209,7 +219,7 @@ def _read_headers(table: Path) -> dict[str, _Row]:
     return {row["SOP Instance UID"]: row for _, row in numbered_rows(frame)}
 
 
-def _record(row: _Row, findings: list[Finding], header: _Row, report: ImportReport) -> Record:
+def _record(row: _Row, header: _Row, report: ImportReport) -> Record:
     record = Record(
         image=row["image"],
         patient_id=row["study_id"],
@@ -232,15 +242,19 @@ def _record(row: _Row, findings: list[Finding], header: _Row, report: ImportRepo
             report.add(
                 "roi", f"unknown {name}: {row[name]!r}", table=BREASTS, row=int(row["number"]), item=row["image_id"]
             )
-    if findings:
-        record["findings"] = findings
-        boxes = [tuple(finding["box"]) for finding in findings if "box" in finding]
-        if boxes:
-            record["boxes"] = [list(box) for box in dict.fromkeys(boxes)]
-        if len(types := {finding["type"] for finding in findings}) == 1:
-            record["abnormality"] = types.pop()
     _add_header(record, header)
     return record
+
+
+def add_findings(record: Record, findings: Sequence[Finding], looked_for: Iterable[str]) -> None:
+    """Set ``findings``, an empty list where there are none, the types ``looked_for``, and what follows from both."""
+    record["findings"] = list(findings)
+    if types := sorted(set(looked_for)):
+        record["looked_for"] = types
+    if boxes := [tuple(finding["box"]) for finding in findings if "box" in finding]:
+        record["boxes"] = [list(box) for box in dict.fromkeys(boxes)]
+    if len(kinds := {finding["type"] for finding in findings}) == 1:
+        record["abnormality"] = kinds.pop()
 
 
 def _add_header(record: Record, header: _Row) -> None:

@@ -79,10 +79,14 @@ def test_margin_and_least_side_are_those_of_the_lesion_crops(lesion):
 
 
 def test_normal_image_draws_from_the_sides_of_its_datasets_lesions(lesion, record, film):
-    normal = [record("P2", "n", image=film, pathology="NORMAL"), record("P3", "o", image=film, birads=1)]
+    normal = [
+        record("P2", "n", image=film, pathology="NORMAL"),
+        record("P3", "o", image=film, birads=1),
+        record("P4", "s", image=film, birads=2, findings=[], looked_for=["mass", "calcification"]),
+    ]
     patches, _ = background_patches({"training": [lesion(), *normal]}, min_side_px=1)
     sides = {r["image_id"]: r["crop"][2] - r["crop"][0] for r in patches["training"]}
-    assert sides == {"f1#background1": 40, "n#background1": 40, "o#background1": 40}
+    assert sides == {f"{name}#background1": 40 for name in ("f1", "n", "o", "s")}
 
 
 @pytest.mark.parametrize("known", [{"box": None}, {"findings": []}, {"findings": [], "pathology": "BENIGN"}])

@@ -9,6 +9,7 @@ import pytest
 import torch
 from mammo.pipeline.datasets.lesion_boxes import LesionBoxesd
 from mammo.pipeline.datasets.located_records import LocatedRecords, lesion_label
+from monai.apps.detection.transforms.dictionary import ClipBoxToImaged
 from PIL import Image
 
 
@@ -60,6 +61,22 @@ def test_an_image_with_other_findings_only_is_free_of_the_class_sought(sections,
     assert boxes == {"both": [MASS["box"]], "calcification": [], "normal": [], "negative": []}
 
 
+def test_an_image_whose_readers_looked_for_the_classes_shows_none_of_them(tmp_path):
+    ten = ["mass", "calcification", "asymmetry"]
+    sections = {
+        "training": [
+            record("both", findings=[MASS, CALCIFICATION], looked_for=ten),
+            record("searched", findings=[], looked_for=ten, birads=2),
+            record("half", findings=[], looked_for=["mass"], birads=2),
+            record("silent", birads=2),
+        ]
+    }
+    two = LocatedRecords(sections, classes=["mass", "calcification"], output_dir=tmp_path)["training"]
+    assert {r["image_id"]: len(r["boxes"]) for r in two} == {"both": 2, "searched": 0}
+    any_lesion = LocatedRecords(sections, classes=["lesion"], output_dir=tmp_path)["training"]
+    assert {r["image_id"]: len(r["boxes"]) for r in any_lesion} == {"both": 2, "searched": 0, "half": 0}
+
+
 def test_a_mask_is_read_once_and_again_when_it_changed(tmp_path, monkeypatch):
     mask = np.zeros((40, 30), np.uint8)
     mask[10:20, 5:9] = 255
@@ -101,6 +118,15 @@ def test_boxes_are_mapped_to_the_grid_of_a_mirrored_and_halved_image():
     made = LesionBoxesd()(item)
     torch.testing.assert_close(made["boxes"], torch.tensor([[5.0, 10, 10, 13]]))
     assert made["box_labels"].tolist() == [0]
+
+
+def test_boxes_are_clipped_at_the_rows_in_rows_and_at_the_columns_in_columns():
+    """As the stages clip them, on a grid of 40 rows and 20 columns: the lower part of a tall box stays."""
+    item = {"findings": [{"box": [30.0, 10, 50, 30]}, {"box": [5.0, -4, 36, 18]}], "to_original": torch.eye(3)}
+    item |= {"image": torch.zeros(1, 40, 20)}
+    clip = ClipBoxToImaged(box_keys="boxes", label_keys="box_labels", box_ref_image_keys="image")
+    boxes = clip(LesionBoxesd()(item))["boxes"]
+    torch.testing.assert_close(boxes, torch.tensor([[30.0, 10, 40, 20], [5, 0, 36, 18]]))
 
 
 def test_no_finding_gives_no_box_of_the_right_shape():

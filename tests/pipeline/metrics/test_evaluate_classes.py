@@ -21,6 +21,7 @@ from sklearn.metrics import (
     balanced_accuracy_score,
     cohen_kappa_score,
     confusion_matrix,
+    f1_score,
     log_loss,
     roc_auc_score,
 )
@@ -62,6 +63,8 @@ def test_the_measures_are_those_of_scikit_learn(metrics, tables):
         "average_precision": average_precision_score(np.eye(4)[labels], scores, average="macro"),
         "accuracy": accuracy_score(labels, called),
         "balanced_accuracy": balanced_accuracy_score(labels, called),
+        "macro_f1": f1_score(labels, called, average="macro"),
+        "commonest_class": labels.value_counts(normalize=True).max(),
         "kappa": cohen_kappa_score(labels, called),
         "kappa_quadratic": cohen_kappa_score(labels, called, weights="quadratic"),
     }

@@ -5,15 +5,16 @@ import json
 import numpy as np
 import pandas as pd
 import pytest
-from mammo.pipeline.metrics.detection import coco_average_precision, evaluate_detections
+from mammo.pipeline.metrics.box_precision import matched_boxes, weighted_box_precision
+from mammo.pipeline.metrics.detection import evaluate_detections
+from mammo.pipeline.metrics.detection_precision import coco_average_precision
+from mammo.pipeline.metrics.explanation import IOU_LEVELS
 from mammo.pipeline.metrics.localisation import (
     LocalisationRecorder,
     LocalisationTables,
     best_overlap,
     compare_localisation,
     evaluate_localisation,
-    matched_boxes,
-    weighted_box_precision,
 )
 
 SIZE = (16, 16)
@@ -164,7 +165,7 @@ def test_average_precision_is_monais_but_for_its_101_recalls(seed):
     found = [(one[box].to_numpy(float), np.zeros(len(one), int), one["score"].to_numpy()) for one, _ in parts]
     truth = [(two[box].to_numpy(float), np.zeros(len(two), int)) for _, two in parts]
     theirs = coco_average_precision(found, truth, ["mass"])["mass"]
-    right = matched_boxes(boxes, truths)
+    right = matched_boxes(boxes, truths, IOU_LEVELS)
     for level, name in enumerate(("0.25", "0.50")):
         statistic = weighted_box_precision(boxes["score"], right[:, level], len(truths))
         ours = statistic(np.ones((1, len(truths) + len(boxes))))[0]
@@ -202,7 +203,7 @@ def test_each_true_box_is_found_once_and_only_in_its_own_image():
     truths = pd.DataFrame([("set", "a", 0, 0, 8, 8), ("set", "c", 0, 0, 8, 8)], columns=names)
     rows = [("set", "a", 0, 0, 8, 6, 0.5), ("set", "b", 0, 0, 8, 8, 0.9), ("set", "a", 0, 0, 8, 3, 0.7)]
     boxes = pd.DataFrame(rows, columns=[*names, "score"])
-    assert matched_boxes(boxes, truths).tolist() == [[False, True], [False, False], [True, False]]
+    assert matched_boxes(boxes, truths, IOU_LEVELS).tolist() == [[False, True], [False, False], [True, False]]
 
 
 def test_boxes_are_ranked_over_images_by_the_score_of_their_image():

@@ -14,6 +14,7 @@ from mammo.pipeline.report.calibration_section import calibration_section
 from mammo.pipeline.report.decision_section import threshold_section
 from mammo.pipeline.report.headline import headline_section
 from mammo.pipeline.report.inputs import read_run
+from mammo.pipeline.report.label_blocks import label_blocks
 from mammo.pipeline.report.plots import decision_curve_figure
 from mammo.pipeline.report.provenance_section import provenance_section
 from mammo.pipeline.report.result_section import paired_differences, result_section
@@ -222,3 +223,17 @@ def test_metrics_of_many_labels_without_a_needed_figure_are_refused_by_name(marg
     (tmp_path / "metrics.json").write_text(json.dumps(metrics))
     with pytest.raises(ValueError, match=r"levels\.image\.hamming_loss"):
         read_run("margins", tmp_path)
+
+
+def test_findings_are_told_per_breast_and_exam_where_these_are_known(margins):
+    assert "breasts and exams" not in " ".join(block.caption for block in label_blocks(margins))
+    area = {"value": 0.7, "low": 0.6, "high": 0.8}
+    told = {name: {"auc": area} for name in margins.metrics["labels"]}
+    levels = margins.metrics["levels"] | {
+        "breast_mean": {"labels": told},
+        "exam_max": {"auc": None, "reason": "no side"},
+    }
+    table = label_blocks(replace(margins, metrics=margins.metrics | {"levels": levels}))[-1]
+    assert table.header == ["Label", "breast, mean of its images"]  # exams could not be told
+    assert len(table.rows) == len(told)
+    assert {row[1] for row in table.rows} == {"0.700 (0.600 to 0.800)"}

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+from mammo.pipeline.datasets import encode_labels
 from mammo.pipeline.datasets.adapters.vindr_mammo import CATEGORIES, vindr_mammo
 from mammo.pipeline.datasets.records import check_datalist, check_leaks
 
@@ -95,7 +96,36 @@ def test_birads_and_density_are_read_and_pathology_is_not_made_of_them(make):
     assert "density" not in records["s2-LCC"]
     assert "density" not in records["s3-LCC"]
     assert [(p["row"], p["reason"]) for p in report.problems] == [(3, "unknown breast_density: 'DENSITY X'")]
-    assert not any({"pathology", "label_provenance", "findings"} & r.keys() for r in records.values())
+    assert not any({"pathology", "label_provenance", "abnormality"} & r.keys() for r in records.values())
+
+
+def test_an_image_counts_once_whatever_its_rows_say(make):
+    """A mass in one row and none in another: the released training counted such images as both."""
+    rows = [breast(f"s{n}", split="test" if n == 4 else "training") for n in range(5)]
+    findings = [
+        finding(rows[0], "['Mass']", "1 2 30 40"),
+        finding(rows[0], "['Skin Thickening']", "50 2 60 40"),
+        finding(rows[1], "['Asymmetry']", "1 2 30 40"),
+        finding(rows[2], "['No Finding']", birads=""),
+        finding(rows[3], "['Asymmetry']", "1 2 30 40"),
+        finding(rows[3], "[]"),
+    ]
+    records = by_id(vindr_mammo(make(rows, findings))[0])
+    assert len(records) == 5
+    tasks = ["finding_mass", "finding_skin_thickening", "finding_asymmetry"]
+    labels = [record["label"] for record in encode_labels([records[f"s{n}-LCC"] for n in range(5)], tasks)]
+    # The fourth has a row that may have said anything, the fifth none.
+    assert labels == [[1, 1, 0], [0, 0, 1], [0, 0, 0], [-1, -1, 1], [-1, -1, -1]]
+    assert records["s2-LCC"]["findings"] == []
+    assert set(records["s2-LCC"]["looked_for"]) == set(CATEGORIES.values())
+    assert not {"findings", "looked_for"} & records["s4-LCC"].keys()
+
+
+def test_boxes_are_cut_at_the_width_in_columns_and_at_the_height_in_rows(make):
+    """The released script cut ``ymax`` at the width: of a tall image the lower part of a box was lost."""
+    row = breast("s1")  # 100 rows, 80 columns
+    root = make([row], [finding(row, "['Mass']", "60 70 95 95")])
+    assert by_id(vindr_mammo(root)[0])["s1-LCC"]["boxes"] == [[70.0, 60.0, 95.0, 80.0]]
 
 
 def test_the_official_split_is_kept_and_validation_cut_by_study(make):
