@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
@@ -17,6 +16,7 @@ from .evaluation import describe_task
 from .evidence.hashes import sha256_of
 from .evidence.run_files import OPERATING_POINTS
 from .inference import read_operating_points
+from .run_options import plain_options, run_configuration
 
 logger = logging.getLogger(__name__)
 
@@ -120,14 +120,14 @@ def training_options(checkpoint: Path) -> dict[str, Any]:
     """The options of the run that left a checkpoint, as far as they shape the network and its input.
 
     Raises:
-        ValueError: without a ``config.yaml`` in the run folder above the checkpoint, or for no run of a classifier.
+        ValueError: no ``config.yaml`` in the run folder, a run of no classifier, or an option that would run as code.
     """
-    config = _configuration(checkpoint)
-    if "tasks" not in config:
+    run = checkpoint.parent.parent
+    if "tasks" not in run_configuration(run):
         raise ValueError(
             f"{checkpoint} is of no classifier; an image-text pretraining scores by sentences: add --prompts ensemble"
         )
-    return {name: config[name] for name in SHARED if name in config}
+    return plain_options(run, SHARED)
 
 
 def bundle_of(checkpoint: Path) -> Path:
@@ -137,13 +137,5 @@ def bundle_of(checkpoint: Path) -> Path:
         ValueError: as :func:`training_options`.
     """
     # As it stands in the bundle's configurations, unresolved: $str(bundles.bundle_root('NAME')).
-    named = re.search(r"bundle_root\('(\w+)'\)", str(_configuration(checkpoint).get("bundle_root")))
+    named = re.search(r"bundle_root\('(\w+)'\)", str(run_configuration(checkpoint.parent.parent).get("bundle_root")))
     return bundle_root("swin_mim" if named is None else named[1])
-
-
-def _configuration(checkpoint: Path) -> dict[str, Any]:
-    path = checkpoint.parent.parent / "config.yaml"
-    if not path.is_file():
-        raise ValueError(f"no {path}: give checkpoints/best.pt inside the folder of its run, which tells the network")
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
-    return config

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import yaml
 from monai.bundle import ConfigParser, ConfigWorkflow
 
 from ..bundles import bundle_root
 from .evidence.run_files import CONFIGURATION, OPERATING_POINTS
 from .inference import read_operating_points
 from .prompted import ASKED, WEIGHTS, ZeroShotWeights, asked_prompts, read_asked
+from .run_options import is_code, plain_options, run_configuration
 from .text import Prompts
 from .zero_shot import zero_shot_classifier
 
@@ -28,7 +28,7 @@ IMAGES = (
     *("image_size", "resize", "background", "margin_px"),
 )
 """Options of pretraining that shape the image tower and its input."""
-TEXTS = ("text_encoder", "tokenizer", "text_pooling", "text_length", "text_width", "text_depth", "text_heads")
+TEXTS = ("text_encoder", "text_pooling", "text_length", "text_width", "text_depth", "text_heads")
 SIGLIP_BIAS = -10.0
 
 
@@ -65,7 +65,7 @@ def predict_prompted(
         raise ValueError(
             f"{checkpoint}: give --prompts with checkpoints/best.pt of a pretraining; {WEIGHTS} has its own sentences"
         )
-    config = _configuration(checkpoint.parent if stored else checkpoint.parent.parent)
+    config = _options(checkpoint.parent if stored else checkpoint.parent.parent)
     if prompts is None:
         about = read_asked(checkpoint)
         points = _points(operating_points, checkpoint.with_name(OPERATING_POINTS), about)
@@ -78,23 +78,21 @@ def predict_prompted(
         return _run(images, weights, out, config, asked, gate, points)
 
 
-def _configuration(run: Path) -> dict[str, Any]:
-    path = run / CONFIGURATION
-    if not path.is_file():
-        raise ValueError(f"no {path}: give a checkpoint inside the folder of its run, whose configuration is needed")
-    config: dict[str, Any] = yaml.safe_load(path.read_text())
+def _options(run: Path) -> dict[str, Any]:
+    config = run_configuration(run)
     if "embed_dim" not in config:
-        raise ValueError(f"{path} is of no image-text pretraining, and sentences need one; mammo predict without them")
-    return config
+        raise ValueError(
+            f"{run / CONFIGURATION} is of no image-text pretraining, and sentences need one; mammo predict without them"
+        )
+    # Where the tokenizer is no folder, it was learned and lies in the run folder, as zero_shot.yaml says.
+    words = ("tokenizer",) if not is_code(config.get("tokenizer")) else ()
+    return plain_options(run, (*IMAGES, *TEXTS, *words, "objective"))
 
 
 def _answer(folder: Path, checkpoint: Path, config: Mapping[str, Any], asked: Prompts) -> None:
     """Embed the sentences with the text tower, and write what is left without it."""
     parser = ConfigParser(ConfigParser.load_config_file(bundle_root("mammo_clip") / "configs" / "zero_shot.yaml"))
-    known = {name: config[name] for name in (*IMAGES, *TEXTS, "objective") if name in config}
-    if known.get("text_encoder") is None and str(known.get("tokenizer", "@")).startswith("@"):
-        known.pop("tokenizer", None)  # one that was learned lies in the run folder, as zero_shot.yaml says
-    for name, value in (known | {"checkpoint": str(checkpoint)}).items():
+    for name, value in {**config, "checkpoint": str(checkpoint)}.items():
         parser[name] = value
     classifier = zero_shot_classifier(
         parser.get_parsed_content("network_def"),

@@ -12,6 +12,7 @@ from torch import nn
 from ..networks import ImageTextModel, load_network
 from ..networks.named_encoder import named_encoder
 from .image_text import text_encoder
+from .predict import bundle_of, training_options
 from .text import TextTokenizer, load_tokenizer
 from .zero_shot import zero_shot_classifier
 
@@ -56,7 +57,7 @@ def rival_classifier(
 
 
 def classifier_of_run(checkpoint: str | Path) -> nn.Module:
-    """The classifier that a run left, as the ``config.yaml`` of its folder describes it, with its weights.
+    """The classifier that a run left, made by its bundle's ``inference.json`` with the options of the run.
 
     Args:
         checkpoint: ``RUN/checkpoints/best.pt``.
@@ -64,16 +65,12 @@ def classifier_of_run(checkpoint: str | Path) -> nn.Module:
     Raises:
         ValueError: there is no such run folder, or the weights are of another network.
     """
-    config = Path(checkpoint).parent.parent / "config.yaml"
-    if not config.is_file():
-        raise ValueError(f"{checkpoint} does not lie in a run folder: there is no {config} to tell its network")
+    options = training_options(Path(checkpoint))
     parser = ConfigParser()
-    parser.read_config(config)
-    for name, value in {"pretrained": None, "reconstruction_weight": 0}.items():  # of training alone
-        if name in parser:
-            parser[name] = value
-    parser.parse()
-    return load_network(parser.get_parsed_content("network_def"), checkpoint)
+    parser.read_config(bundle_of(Path(checkpoint)) / "configs" / "inference.json")
+    parser.update({name: value for name, value in options.items() if name in parser})
+    network: nn.Module = parser.get_parsed_content("network_def")
+    return load_network(network, checkpoint)
 
 
 def image_text_model(

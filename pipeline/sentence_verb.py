@@ -11,6 +11,8 @@ import yaml
 
 from ..bundles import bundle_root
 from .bundle_run import run_bundle
+from .evidence.run_files import CONFIGURATION
+from .run_options import is_code, run_configuration
 
 __all__ = ["explain_sentence"]
 
@@ -36,9 +38,10 @@ def explain_sentence(overrides: Mapping[str, Any], overlays: Sequence[str] = ())
 
 def _of_training(checkpoint: Path, knobs: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the run that left a checkpoint, as far as the stage has them."""
-    config = checkpoint.parent.parent / "config.yaml"
-    if not config.is_file():
+    run = checkpoint.parent.parent
+    if not (run / CONFIGURATION).is_file():
         return {}
-    trained = yaml.safe_load(config.read_text(encoding="utf-8"))
+    # The run's own expressions are those of its stage; this stage has its own.
+    trained = {name: value for name, value in run_configuration(run).items() if not is_code(value)}
     knobs_alone = takewhile(lambda name: not isinstance(knobs[name], dict), knobs)  # they stand above the parts
     return {name: trained[name] for name in knobs_alone if name in trained and name not in OWN}

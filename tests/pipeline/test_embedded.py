@@ -9,7 +9,16 @@ from monai.bundle import ConfigParser
 
 STAGES = {
     "miram": ("pretrain", "pretrain_moco", "pretrain_dino", "finetune", "evaluate", "explain"),
-    "mammo_clip": ("pretrain", "zero_shot"),
+    "mammo_clip": (
+        "pretrain",
+        "zero_shot",
+        "retrieval",
+        "linear_probe",
+        "finetune",
+        "detect",
+        "factor_train",
+        "explain",
+    ),
 }
 
 

@@ -58,5 +58,5 @@ def test_a_classifier_of_other_tasks_is_refused(run):
 
 
 def test_weights_without_a_run_folder_are_refused(tmp_path):
-    with pytest.raises(ValueError, match="does not lie in a run folder"):
+    with pytest.raises(ValueError, match="inside the folder of its run"):
         classifier_of_run(tmp_path / "checkpoints/best.pt")

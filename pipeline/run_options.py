@@ -1,0 +1,56 @@
+"""Options of an earlier run, read from the ``config.yaml`` of its folder as values and never as code."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .evidence.run_files import CONFIGURATION
+
+__all__ = ["is_code", "plain_options", "run_configuration"]
+
+MARKS = ("$", "@", "%")
+"""How MONAI's expressions, references and macros begin."""
+
+
+def run_configuration(run: Path) -> dict[str, Any]:
+    """The ``config.yaml`` of a run folder, as it stands.
+
+    Raises:
+        ValueError: there is none, or it holds no options.
+    """
+    path = run / CONFIGURATION
+    if not path.is_file():
+        raise ValueError(f"no {path}: give a checkpoint inside the folder of its run, which tells the network")
+    try:
+        config = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no YAML: {str(error).splitlines()[0]}; take the run folder whole") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{path} holds no options; take the run folder whole")
+    return config
+
+
+def plain_options(run: Path, names: Iterable[str]) -> dict[str, Any]:
+    """Those of the named options that a run has.
+
+    Raises:
+        ValueError: as :func:`run_configuration`, or one of them would run as code.
+    """
+    config = run_configuration(run)
+    options = {name: config[name] for name in names if name in config}
+    if code := [name for name, value in options.items() if is_code(value)]:
+        raise ValueError(f"{run / CONFIGURATION}: {', '.join(code)} would run as code; write the value itself there")
+    return options
+
+
+def is_code(value: Any) -> bool:
+    """Whether MONAI would evaluate a value, or look it up, where it should be taken as it stands."""
+    if isinstance(value, str):
+        return value.lstrip().startswith(MARKS)
+    if isinstance(value, Mapping):
+        return "_target_" in value or any(map(is_code, [*value, *value.values()]))
+    return isinstance(value, (list, tuple)) and any(map(is_code, value))
