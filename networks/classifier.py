@@ -97,7 +97,7 @@ class MammogramClassifier(nn.Module):
         self.encoder = encoder
         self.pooling = look_up_option(pooling, Pooling)
         self.tokens = look_up_option(tokens, Tokens)
-        self.head_norm = _head_norm(look_up_option(head_norm, HeadNorm), encoder.out_channels)
+        self.head_norm = pooled_norm(head_norm, encoder.out_channels)
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(encoder.out_channels, sum(self.tasks.values()))
         nn.init.trunc_normal_(self.head.weight, std=0.02)
@@ -161,7 +161,13 @@ class MammogramClassifier(nn.Module):
         return {"logits": self.head(self.dropout(self.head_norm(pooled))), "breast": breast, "background": background}
 
 
-def _head_norm(kind: HeadNorm, channels: int) -> nn.Module:
+def pooled_norm(name: str, channels: int) -> nn.Module:
+    """What stands between pooled features ``(B, channels)`` and a head, see :class:`HeadNorm`.
+
+    Raises:
+        ValueError: for an unknown name.
+    """
+    kind = look_up_option(name, HeadNorm)
     if kind is HeadNorm.LAYER:
         return nn.LayerNorm(channels, eps=1e-6)
     return PooledNorm(channels) if kind is HeadNorm.BATCH else nn.Identity()

@@ -10,7 +10,7 @@ from monai.utils import StrEnum, look_up_option
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from .classifier import Pooling, pool_over
+from .classifier import HeadNorm, Pooling, pool_over, pooled_norm
 from .gradient_cache import in_chunks
 from .text_encoder import TextEncoder
 
@@ -63,7 +63,7 @@ class ImageTextOutput(NamedTuple):
 class ImageTextModel(nn.Module):
     r"""Two towers (CLIP: Radford et al. 2021, arXiv:2103.00020; Mammo-CLIP: Ghosh et al. 2024, arXiv:2405.12255).
 
-    The last map is pooled, as in :class:`MammogramClassifier`, then dropout, projection and unit length; texts are
+    The last map is pooled, as in :class:`MammogramClassifier`; norm, dropout, projection, unit length follow. Texts are
     projected likewise. One call takes all that a loss needs, so that it fits MONAI's trainers and
     DistributedDataParallel. Two views, and two texts, go through their tower one after the other, as in the authors'
     code: batch norm takes the statistics of one view at a time, and counts two batches.
@@ -77,6 +77,8 @@ class ImageTextModel(nn.Module):
         text_encoder: None for the use of images alone, such as zero-shot with vectors of texts that are known.
         embed_dim: D.
         pooling: ``average`` over the whole map, as published, or ``mask``, over the breast.
+        head_norm: of pooled image features: ``none``, as published, ``batch`` or ``layer``. Features of an untrained
+            encoder are nearly the same for all images; without a norm it starts slowly.
         dropout: rate on pooled image features (published: 0.3 for EfficientNet-B2, 0.4 for B5).
         projection: ``linear``, as released, or ``mlp``: linear map, GELU, linear map and dropout of 0.1, added to the
             first one's outcome, and LayerNorm.
@@ -92,7 +94,7 @@ class ImageTextModel(nn.Module):
         - output: see :class:`ImageTextOutput`.
 
     Raises:
-        ValueError: an unknown pooling or projection, a temperature out of range, images of other channels, a text
+        ValueError: an unknown pooling, norm or projection, a temperature out of range, images of other channels, a text
             without its mask, or texts where there is no text encoder.
     """
 
@@ -103,6 +105,7 @@ class ImageTextModel(nn.Module):
         embed_dim: int = 512,
         *,
         pooling: str = Pooling.AVERAGE,
+        head_norm: str = HeadNorm.NONE,
         dropout: float = 0.0,
         projection: str = Projection.LINEAR,
         temperature: float = 0.07,
@@ -118,6 +121,7 @@ class ImageTextModel(nn.Module):
         self.encoder = encoder
         self.text_encoder = text_encoder
         self.pooling = look_up_option(pooling, Pooling)
+        self.head_norm = pooled_norm(head_norm, encoder.out_channels)
         self.dropout = nn.Dropout(dropout)
         self.image_projection = _projection(kind, encoder.out_channels, embed_dim)
         self.text_projection = None if text_encoder is None else _projection(kind, text_encoder.out_channels, embed_dim)
@@ -171,7 +175,7 @@ class ImageTextModel(nn.Module):
         else:
             breast = x[:, channels:] if x.shape[1] > channels else torch.ones_like(image[:, :1])
             pooled = pool_over(features, breast, self.encoder.stride)
-        return _unit(self.image_projection(self.dropout(pooled)))
+        return _unit(self.image_projection(self.dropout(self.head_norm(pooled))))
 
     def embed_texts(self, input_ids: Tensor, attention_mask: Tensor) -> Tensor:
         """Unit vectors ``(B, D)`` of texts, tokens and mask ``(B, L)``."""

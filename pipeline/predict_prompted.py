@@ -24,7 +24,7 @@ __all__ = ["predict_prompted"]
 logger = logging.getLogger(__name__)
 
 IMAGES = (
-    *("encoder", "size", "image_mean", "image_std", "embed_dim", "projection", "pooling"),
+    *("encoder", "size", "image_mean", "image_std", "embed_dim", "projection", "pooling", "head_norm"),
     *("image_size", "resize", "background", "margin_px"),
 )
 """Options of pretraining that shape the image tower and its input."""

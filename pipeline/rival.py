@@ -90,6 +90,7 @@ def image_text_model(
     embed_dim: int,
     projection: str,
     pooling: str,
+    head_norm: str,
     objective: str,
 ) -> tuple[ImageTextModel, TextTokenizer]:
     """The two towers of image-text pretraining, without their weights, and the tokenizer; the options are its knobs."""
@@ -98,4 +99,7 @@ def image_text_model(
     images = named_encoder(encoder, size=size, image_size=image_size, image_mean=image_mean, image_std=image_std)
     texts = text_encoder(text_folder, words, pooling=text_pooling, **layout)
     bias = -10.0 if objective == "siglip" else None
-    return ImageTextModel(images, texts, embed_dim, projection=projection, pooling=pooling, bias=bias), words
+    model = ImageTextModel(
+        images, texts, embed_dim, pooling=pooling, head_norm=head_norm, projection=projection, bias=bias
+    )
+    return model, words

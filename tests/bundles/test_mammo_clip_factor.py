@@ -53,7 +53,7 @@ def pretrained(small, tmp_path_factory) -> Path:
     model, _ = image_text_model(
         encoder="swin", size="micro", image_size=(64, 32), image_mean=0.449, image_std=0.226, text_folder=None,
         tokenizer=out / "tokenizer.json", text_pooling="eos", text_length=256, text_heads=2, projection="linear",
-        pooling="average", objective="multi_view", **TEXTS,
+        pooling="average", head_norm="none", objective="multi_view", **TEXTS,
     )  # fmt: skip
     torch.save(model.state_dict(), out / "checkpoints/best.pt")
     return out / "checkpoints/best.pt"

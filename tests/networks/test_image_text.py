@@ -86,6 +86,20 @@ def test_only_the_breast_counts_with_mask_pooling():
         assert torch.allclose(*vectors, atol=1e-6) is equal
 
 
+def test_a_batch_norm_of_pooled_features_tells_images_apart_that_are_nearly_the_same():
+    """Two images in a thousand differ little behind an untrained encoder, and not at all in the norm's eyes."""
+    torch.manual_seed(0)
+    images = 0.5 + 1e-3 * torch.rand(8, 1, 32, 32)
+    plain, normed = model(), model(head_norm="batch")
+    normed.load_state_dict(plain.state_dict(), strict=False)
+    alike, apart = (embedded @ embedded.T for embedded in (one.embed_images(images) for one in (plain, normed)))
+    assert alike.min() > 0.99 > 0.5 > apart.min()
+    pooled = plain.encoder(images)[-1].mean(dim=(-2, -1))
+    whitened = (pooled - pooled.mean(dim=0)) / (pooled.var(dim=0, unbiased=False) + normed.head_norm.eps).sqrt()
+    expected = F.normalize(plain.image_projection(whitened), dim=-1)
+    torch.testing.assert_close(normed.embed_images(images), expected, atol=1e-3, rtol=0)
+
+
 def test_texts_are_projected_to_unit_length():
     network, given = model().eval(), batch()
     pooled = network.text_encoder(given["tokens"], given["mask"])
