@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -73,15 +73,24 @@ def predict(
     if points is not None:
         overrides["operating_points"] = str(points)
     configuration = bundle_of(checkpoint) / "configs" / "inference.json"
+    run_inference(configuration, overrides, out)
+    said = "are not calibrated" if points is None else f"are calibrated in the columns that say so, by {points}"
+    logger.info("%s written; probabilities %s; for research use only", out, said)
+    return out
+
+
+def run_inference(configuration: Path, overrides: Mapping[str, Any], out: Path) -> None:
+    """Run an inference configuration that writes a row an image to ``out``.
+
+    Raises:
+        ValueError: none of the images could be scored.
+    """
     workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)
     workflow.initialize()
     workflow.run()
     table = pd.read_csv(out)
     if not (table["status"] == "scored").any():
         raise ValueError(f"none of {len(table)} images could be scored; {out} says why of each")
-    said = "are not calibrated" if points is None else f"are calibrated in the columns that say so, by {points}"
-    logger.info("%s written; probabilities %s; for research use only", out, said)
-    return out
 
 
 def find_operating_points(checkpoint: Path, given: Path | None = None, task: str | None = None) -> Path | None:

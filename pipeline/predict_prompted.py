@@ -8,12 +8,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-from monai.bundle import ConfigParser, ConfigWorkflow
+from monai.bundle import ConfigParser
 
 from ..bundles import bundle_root
 from .evidence.run_files import CONFIGURATION, OPERATING_POINTS
 from .inference import read_operating_points
+from .predict import run_inference
 from .prompted import ASKED, WEIGHTS, ZeroShotWeights, asked_prompts, read_asked
 from .run_options import is_code, plain_options, run_configuration
 from .text import Prompts
@@ -127,12 +127,7 @@ def _run(
     if points is not None:
         overrides["operating_points"] = str(points)
     configuration = bundle_root("mammo_clip") / "configs" / "inference_zero_shot.json"
-    workflow = ConfigWorkflow(str(configuration), workflow_type="infer", logging_file=False, **overrides)
-    workflow.initialize()
-    workflow.run()
-    table = pd.read_csv(out)
-    if not (table["status"] == "scored").any():
-        raise ValueError(f"none of {len(table)} images could be scored; {out} says why of each")
+    run_inference(configuration, overrides, out)
     said = "no score is calibrated" if points is None else f"calibrated in the columns that say so, by {points}"
     logger.info("%s written: %s; for research use only", out, said)
     return out

@@ -18,6 +18,7 @@ from mammo.networks import (
     small_text_encoder,
 )
 from mammo.networks.public_mammo_clip import export_mammo_clip
+from mammo.networks.restricted_pickle import read_checkpoint
 from mammo.pipeline.cli import main
 from monai.networks.blocks.pos_embed_utils import build_sincos_position_embedding
 from safetensors.torch import load_file
@@ -172,7 +173,7 @@ def test_a_classifier_with_code_in_it_is_refused(tmp_path, capsys):
             return print, ("boom",)
 
     released_classifier(tmp_path / "best.pth", 1)
-    content = torch.load(tmp_path / "best.pth", weights_only=False)
+    content = read_checkpoint(tmp_path / "best.pth")
     torch.save(content | {"predictions": Bomb()}, tmp_path / "bad.pth")
     assert main(["convert", str(tmp_path / "bad.pth"), str(tmp_path / "out.safetensors")]) == 1
     told = capsys.readouterr()
