@@ -204,7 +204,7 @@ def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .bundle_run import run_bundle
 
     if arguments.stage == "explain" and "sentence" in overrides:
-        from .sentence_verb import explain_sentence
+        from .image_text.sentence_verb import explain_sentence
 
         explain_sentence(overrides, arguments.overlay)
         return
@@ -235,7 +235,7 @@ def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     if arguments.ask and arguments.prompts is None:
         raise ValueError("--ask names tasks of --prompts: give both, such as --prompts ensemble --ask density")
     if arguments.prompts is not None or arguments.checkpoint.name == "zero_shot.pt":
-        from .predict_prompted import predict_prompted
+        from .image_text.predict_prompted import predict_prompted
 
         named = {"prompts": arguments.prompts, "tasks": arguments.ask, "gate": arguments.gate}
         points = arguments.operating_points

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -116,9 +116,24 @@ def _add_pretraining(studies: Any) -> None:
     parser.add_argument("--learning_rates", type=float, nargs="+", required=True, help="grid; chosen on validation")
     parser.add_argument("--selection_seeds", type=int, default=1, help="how many seeds choose the learning rate")
     parser.add_argument("--imagenet", help="public weights by `mammo convert`: one more arm")
-    parser.add_argument("--scratch_factor", type=int, default=1, help="steps of a long run from scratch; 1: none")
+    parser.add_argument(
+        "--scratch_factor",
+        type=int,
+        default=1,
+        help="steps of a long run from scratch; 1: none; 0: no run from scratch",
+    )
     parser.add_argument(
         "--mixes", nargs="+", default=[], metavar="NAME=DATALIST", help="other images for the first of --pretrainings"
+    )
+    parser.add_argument(
+        "--pretraining_rates", nargs="+", default=[], metavar="NAME=RATE", help="learning rates of their own"
+    )
+    parser.add_argument(
+        "--longer",
+        nargs="+",
+        default=[],
+        metavar="NAME=FACTOR",
+        help="one more arm each, with more steps of pretraining",
     )
     parser.set_defaults(verb=_pretraining)
 
@@ -128,12 +143,29 @@ def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) ->
 
     arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
     recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
-    if wrong := [word for word in arguments.mixes if not word.partition("=")[2]]:
-        raise ValueError(f"--mixes {' '.join(wrong)}: write NAME=DATALIST")
-    mixes = dict(word.split("=", 1) for word in arguments.mixes)
-    more = {"imagenet": arguments.imagenet, "scratch_factor": arguments.scratch_factor}
-    arms = pretraining_arms(recipe, arguments.pretrainings, mixes=mixes, **more)
+    more = {
+        "mixes": _by_name("mixes", arguments.mixes, str),
+        "rates": _by_name("pretraining_rates", arguments.pretraining_rates, float),
+        "longer": _by_name("longer", arguments.longer, int),
+    }
+    weights = {"imagenet": arguments.imagenet, "scratch_factor": arguments.scratch_factor}
+    arms = pretraining_arms(recipe, arguments.pretrainings, **more, **weights)
     LabelEfficiency(recipe, arms, reference=arms[1].name, **_grid(arguments)).run()
+
+
+def _by_name(option: str, words: Sequence[str], kind: type[str] | type[int] | type[float]) -> dict[str, Any]:
+    """``NAME=VALUE`` of the command line."""
+    found = {}
+    for word in words:
+        name, _, value = word.partition("=")
+        try:
+            if not value:
+                raise ValueError(word)
+            found[name] = kind(value)
+        except ValueError:
+            wanted = {str: "DATALIST", int: "WHOLE_NUMBER"}.get(kind, "NUMBER")
+            raise ValueError(f"--{option} {word}: write NAME={wanted}") from None
+    return found
 
 
 def _add_cross_validation(studies: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any, cast
 import torch
 
 from ...networks import MammogramClassifier
-from ..rival import rival_classifier
+from ..image_text import rival_classifier
 from .attribute_maps import ClassMargins, GradCAMMethod
 
 __all__ = ["gradcam_methods"]
@@ -26,11 +26,11 @@ def gradcam_methods(
     """Grad-CAM of a classifier, one for each stage.
 
     Args:
-        classifier: see :func:`~mammo.pipeline.rival.rival_classifier`.
+        classifier: see :func:`~mammo.pipeline.image_text.rival_classifier`.
         tasks: number of classes of the attributes' tasks.
         stages: of its encoder.
         device: of the network.
-        zero_shot: the rest of :func:`~mammo.pipeline.rival.rival_classifier`.
+        zero_shot: the rest of :func:`~mammo.pipeline.image_text.rival_classifier`.
 
     Raises:
         ValueError: no stage, or as those that it calls.

@@ -37,6 +37,7 @@ class Arm:
         pretraining: overrides of the study's own pretraining, from which it starts, and which costs steps too; None
             for none.
         stage: of the bundle, that pretrains it.
+        pretrain_steps: optimiser steps of that pretraining; None for the recipe's.
         weights: a file of weights it starts from.
         overrides: of its fine-tuning.
     """
@@ -45,16 +46,20 @@ class Arm:
     steps: int
     pretraining: Mapping[str, Any] | None = None
     stage: str = "pretrain"
+    pretrain_steps: int | None = None
     weights: str | None = None
     overrides: Mapping[str, Any] = field(default_factory=dict)
 
     def start(self, recipe: Recipe, seed: int) -> Stage | str | None:
         """What its fine-tuning starts from: a pretraining, a file of weights, or None for random weights."""
-        return self.weights if self.pretraining is None else recipe.pretraining(seed, self.stage, **self.pretraining)
+        if self.pretraining is None:
+            return self.weights
+        return recipe.pretraining(seed, self.stage, steps=self.pretrain_steps, **self.pretraining)
 
     def all_steps(self, recipe: Recipe) -> int:
         """Its optimiser steps, pretraining included."""
-        return self.steps + (0 if self.pretraining is None else recipe.pretrain_steps)
+        before = recipe.pretrain_steps if self.pretrain_steps is None else self.pretrain_steps
+        return self.steps + (0 if self.pretraining is None else before)
 
 
 def arms_of(

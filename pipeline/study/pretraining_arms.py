@@ -48,41 +48,63 @@ def pretraining_arms(
     names: Sequence[str],
     *,
     mixes: Mapping[str, str] | None = None,
+    rates: Mapping[str, float] | None = None,
+    longer: Mapping[str, int] | None = None,
     imagenet: str | None = None,
     scratch_factor: int = 1,
 ) -> list[Arm]:
     """An arm each for the pretrainings, one from scratch and, where weights are given, one from those.
 
-    All have equal optimiser steps, pretraining included, but for the long one from scratch.
+    All have equal optimiser steps, pretraining included, but for the longer ones.
 
     Args:
         recipe: gives the steps.
         names: of :data:`PRETRAININGS`; the first is compared with all others.
         mixes: by name, datalists on which the first is pretrained too: other crops, whole mammograms, or several.
+        rates: by name, learning rates of pretrainings that are not the recipe's.
+        longer: by name, a whole factor: one more arm whose pretraining takes so many times the steps, since a step of
+            one pretraining costs more time than that of another.
         imagenet: file of public weights as `mammo convert` writes them.
-        scratch_factor: how many times the steps a long run from scratch gets; 1 leaves it out.
+        scratch_factor: how many times the steps a long run from scratch gets; 1 leaves it out, 0 the usual one too.
 
     Raises:
-        ValueError: for an unknown or repeated name, no step of pretraining, or a file that is not there.
+        ValueError: for nothing to compare, an unknown or repeated name, a rate or factor of what is not compared or
+            that is too small, no step of pretraining, or a file that is not there.
     """
     unknown = [name for name in names if name not in PRETRAININGS]
     if unknown or not names or len(set(names)) < len(names):
         raise ValueError(f"--pretrainings {' '.join(names)}: give some of {', '.join(PRETRAININGS)}, each once")
     if not recipe.pretrain_steps:
         raise ValueError("a comparison of pretrainings wants --pretrain_steps above 0")
-    arms = [
-        Arm(name, recipe.finetune_steps, pretraining=PRETRAININGS[name].overrides, stage=PRETRAININGS[name].stage)
+    rates, longer = dict(rates or {}), dict(longer or {})
+    for option, given, above in (("pretraining_rates", rates, 0), ("longer", longer, 1)):
+        if wrong := [f"{name}={value:g}" for name, value in given.items() if name not in names or not value > above]:
+            raise ValueError(f"--{option} {' '.join(wrong)}: names of --pretrainings, numbers above {above}")
+    overrides = {
+        name: {**PRETRAININGS[name].overrides} | ({"learning_rate": rates[name]} if name in rates else {})
         for name in names
+    }
+    arms = [
+        Arm(name, recipe.finetune_steps, pretraining=overrides[name], stage=PRETRAININGS[name].stage) for name in names
+    ]
+    more = {name: factor * recipe.pretrain_steps for name, factor in longer.items()}
+    arms += [
+        replace(arm, name=f"{arm.name}_x{longer[arm.name]}", pretrain_steps=more[arm.name])
+        for arm in arms
+        if arm.name in more
     ]
     for mix, datalist in (mixes or {}).items():
         if not Path(datalist).is_file():
             raise ValueError(f"--mixes {mix}={datalist}: no such file; `mammo crops` or `mammo combine` makes one")
-        own = {**PRETRAININGS[names[0]].overrides, "datalist": str(Path(datalist).absolute())}
+        own = {**overrides[names[0]], "datalist": str(Path(datalist).absolute())}
         arms.append(replace(arms[0], name=f"{names[0]}_on_{mix}", pretraining=own))
     total = recipe.pretrain_steps + recipe.finetune_steps
     if imagenet is not None:
         arms.append(imagenet_arm(imagenet, total))
-    arms.append(Arm(REFERENCE, total))
+    if scratch_factor > 0:
+        arms.append(Arm(REFERENCE, total))
     if scratch_factor > 1:
         arms.append(Arm(f"{REFERENCE}_long", scratch_factor * total))
+    if len(arms) < 2:
+        raise ValueError("--scratch_factor 0 leaves nothing to compare with: name two of --pretrainings or more")
     return arms

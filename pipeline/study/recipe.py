@@ -88,15 +88,23 @@ class Recipe:
             )
         return float(rate)
 
-    def pretraining(self, seed: int, stage: str = "pretrain", **overrides: Any) -> Stage | None:
-        """Pretraining of one seed by a stage of the bundle; None where a study has none."""
+    def pretraining(
+        self, seed: int, stage: str = "pretrain", *, steps: int | None = None, **overrides: Any
+    ) -> Stage | None:
+        """Pretraining of one seed by a stage of the bundle; None where a study has none.
+
+        Args:
+            seed: of weights and batches.
+            stage: of the bundle.
+            steps: ``pretrain_steps`` by default.
+            overrides: of the configuration.
+        """
         if self.pretrain_steps == 0:
             return None
+        epochs = self._epochs(self.pretrain_steps if steps is None else steps)
         if self.pretrain_learning_rate is not None:
             overrides = {"learning_rate": self.pretrain_learning_rate} | overrides
-        return self.setting.stage(
-            stage, f"seed {seed}", pretrained=None, seed=seed, **self._epochs(self.pretrain_steps), **overrides
-        )
+        return self.setting.stage(stage, f"seed {seed}", pretrained=None, seed=seed, **epochs, **overrides)
 
     def finetuning(
         self, title: str, seed: int, *, start: Stage | str | None = None, steps: int | None = None, **overrides: Any

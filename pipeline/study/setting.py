@@ -153,8 +153,9 @@ class Setting:
     @property
     def preparation(self) -> Preparation:
         """How the images are prepared for every stage."""
+        stored = self.options.get("stored_size", self.keys("finetune").get("stored_size"))
         return Preparation(
-            image_size=tuple(self.default("finetune", "image_size")),
+            image_size=tuple(stored or self.default("finetune", "image_size")),
             resize=self.default("finetune", "resize"),
             background=self.default("finetune", "background"),
             margin_px=self.default("finetune", "margin_px"),

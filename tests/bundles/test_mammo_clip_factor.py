@@ -41,8 +41,7 @@ def small(tmp_path_factory) -> dict:
 def pretrained(small, tmp_path_factory) -> Path:
     """Two towers that were hardly trained: one step on pairs of a single view would need both, so none at all."""
     pytest.importorskip("transformers")
-    from mammo.pipeline.image_text import report_tokenizer
-    from mammo.pipeline.rival import image_text_model
+    from mammo.pipeline.image_text import image_text_model, report_tokenizer
 
     out = tmp_path_factory.mktemp("clip") / "pretrain"
     (out / "checkpoints").mkdir(parents=True)

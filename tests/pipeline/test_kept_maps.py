@@ -5,7 +5,7 @@ import torch
 from mammo.networks import SwinEncoder
 from mammo.networks.frozen_maps import FrozenMaps
 from mammo.networks.losses import FActORLoss
-from mammo.pipeline.factor import whole_loss, with_attribute
+from mammo.pipeline.image_text import whole_loss, with_attribute
 from mammo.pipeline.kept_maps import KeptMaps, PrepareMaps
 
 

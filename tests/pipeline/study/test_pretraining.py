@@ -9,7 +9,7 @@ import pytest
 import yaml
 from mammo.pipeline.cli import main
 from mammo.pipeline.datasets import lesion_crops, load_datalist, save_datalist
-from mammo.pipeline.study import PRETRAININGS, Setting, pretraining_arms
+from mammo.pipeline.study import PRETRAININGS, Recipe, Setting, pretraining_arms
 from sklearn.metrics import roc_auc_score
 
 STEPS = ["--pretrain_steps", "2", "--finetune_steps", "2", "--validate_every", "2", "--seeds", "0", "1"]
@@ -117,4 +117,40 @@ def test_all_arms_have_equal_steps(recipe):
     assert {arm.all_steps(recipe) for arm in arms} == {recipe.pretrain_steps + recipe.finetune_steps}
     longer = pretraining_arms(recipe, ["mae"], scratch_factor=3)[-1]
     assert longer.pretraining is None
+    assert [arm.name for arm in pretraining_arms(recipe, ["miram", "mae"], scratch_factor=0)] == ["miram", "mae"]
+    with pytest.raises(ValueError, match="nothing to compare"):
+        pretraining_arms(recipe, ["mae"], scratch_factor=0)
     assert longer.all_steps(recipe) == 3 * (recipe.pretrain_steps + recipe.finetune_steps)
+
+
+def test_a_pretraining_has_its_own_rate_and_its_longer_twin(phantom, lesions, tmp_path):
+    setting = Setting(phantom, tmp_path, datalist=lesions, bundle="miram", options={"size": "micro"})
+    recipe = Recipe(setting, pretrain_steps=2, finetune_steps=4, validate_every=2, two_classes=False)
+    arms = pretraining_arms(recipe, ["miram", "mae", "moco"], rates={"moco": 3e-4}, longer={"mae": 2})
+    assert [arm.name for arm in arms] == ["miram", "mae", "moco", "mae_x2", "from_scratch"]
+    stages = {arm.name: arm.start(recipe, 0) for arm in arms[:-1]}
+    assert stages["moco"].configuration["learning_rate"] == 3e-4
+    assert stages["moco"].name == "pretrain_moco"
+    assert stages["mae"].configuration["learning_rate"] != 3e-4
+    assert stages["mae_x2"].configuration["max_epochs"] == 2 * stages["mae"].configuration["max_epochs"]
+    told = {arm.name: arm.all_steps(recipe) for arm in arms}
+    assert told["mae_x2"] == told["mae"] + recipe.pretrain_steps
+    same = [{k: v for k, v in stages[n].configuration.items() if k != "max_epochs"} for n in ("mae", "mae_x2")]
+    assert same[0] == same[1]
+
+
+@pytest.mark.parametrize(
+    ("option", "word", "told"),
+    [
+        ("--pretraining_rates", "moco=1e-3", "names of --pretrainings"),
+        ("--pretraining_rates", "mae=0", "numbers above 0"),
+        ("--pretraining_rates", "mae=fast", "write NAME=NUMBER"),
+        ("--longer", "mae=1", "numbers above 1"),
+        ("--longer", "mae=2.5", "write NAME=WHOLE_NUMBER"),
+        ("--mixes", "crops=", "write NAME=DATALIST"),
+    ],
+)
+def test_a_value_by_name_is_checked(phantom, lesions, tmp_path, capsys, option, word, told):
+    where = ["--dataset_dir", str(phantom), "--datalist", str(lesions), "--output_dir", str(tmp_path / "out")]
+    assert main(["study", "pretraining", *where, *STEPS, "--learning_rates", "1e-3", option, word]) == 1
+    assert told in capsys.readouterr().err

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from mammo.pipeline.study import Stage, in_order
+from mammo.pipeline.study import Setting, Stage, in_order
 from mammo.pipeline.study.stage import BEST, configure
 
 
@@ -67,3 +67,9 @@ def test_the_configuration_to_run_takes_its_input_from_the_earlier_run_and_resum
 def test_an_unknown_override_is_refused_with_the_nearest_name():
     with pytest.raises(ValueError, match="did you mean max_epochs"):
         stage(max_epoch=3)
+
+
+@pytest.mark.parametrize(("options", "kept"), [({}, (64, 32)), ({"stored_size": [128, 64]}, (128, 64))])
+def test_images_are_prepared_at_the_size_that_stages_keep(tmp_path, options, kept):
+    setting = Setting(tmp_path, tmp_path / "out", bundle="miram", options={"image_size": [64, 32]} | options)
+    assert setting.preparation.image_size == kept

@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 from mammo.networks import ImageTextModel, SwinEncoder, ZeroShotClassifier, blank_zero_shot, load_network
-from mammo.pipeline.prompted import ZeroShotWeights, asked_prompts, read_asked
+from mammo.pipeline.image_text import ZeroShotWeights, asked_prompts, read_asked
 from mammo.pipeline.text import PROMPTS, PUBLISHED
 from torch.nn import functional as F
 

@@ -6,7 +6,7 @@ import yaml
 from mammo.bundles import bundle_root
 from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.pipeline.explain.attribute_maps import ClassMargins, GradCAMMethod
-from mammo.pipeline.rival import classifier_of_run
+from mammo.pipeline.image_text import classifier_of_run
 
 
 @pytest.fixture

@@ -10,13 +10,13 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from ..bundles import bundle_root
-from .evidence.run_files import CONFIGURATION, OPERATING_POINTS
-from .inference import read_operating_points
-from .predict import run_inference
+from ...bundles import bundle_root
+from ..evidence.run_files import CONFIGURATION, OPERATING_POINTS
+from ..inference import read_operating_points
+from ..predict import run_inference
+from ..run_options import is_code, plain_options, run_configuration
+from ..text import Prompts
 from .prompted import ASKED, WEIGHTS, ZeroShotWeights, asked_prompts, read_asked
-from .run_options import is_code, plain_options, run_configuration
-from .text import Prompts
 from .zero_shot import zero_shot_classifier
 
 __all__ = ["predict_prompted"]
@@ -49,7 +49,7 @@ def predict_prompted(
         checkpoint: ``checkpoints/best.pt`` of an image-text pretraining; or ``zero_shot.pt`` of ``mammo zero_shot``,
             which holds the answers to its own sentences and needs no transformers.
         out: the CSV file to write.
-        prompts: sentences, see :func:`~mammo.pipeline.prompted.asked_prompts`; None with a ``zero_shot.pt``.
+        prompts: sentences, see :func:`~mammo.pipeline.image_text.asked_prompts`; None with a ``zero_shot.pt``.
         tasks: those of the prompts that are asked; None: see there.
         gate: policy of the input gate: training, deploy or all.
         operating_points: of a zero-shot evaluation of the same pretraining by the same sentences; beside a

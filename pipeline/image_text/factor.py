@@ -10,9 +10,9 @@ import torch
 from monai.utils import StrEnum, look_up_option
 from torch import Tensor
 
-from ..networks import ChannelMapper, FActOR, ImageTextModel, PositionMapper, attribute_embeddings
-from ..networks.frozen_maps import FrozenMaps
-from .text import TextTokenizer, load_prompts
+from ...networks import ChannelMapper, FActOR, ImageTextModel, PositionMapper, attribute_embeddings
+from ...networks.frozen_maps import FrozenMaps
+from ..text import TextTokenizer, load_prompts
 from .zero_shot import prompts_of_tasks
 
 __all__ = [

@@ -8,9 +8,9 @@ from typing import Any
 
 from torch import Tensor
 
-from ..networks import ZeroShotClassifier, split_tasks
-from .inference import InferenceImages, ScoreWriter
-from .metrics import apply_class_temperature
+from ...networks import ZeroShotClassifier, split_tasks
+from ..inference import InferenceImages, ScoreWriter
+from ..metrics import apply_class_temperature
 
 __all__ = ["PromptScoreWriter"]
 

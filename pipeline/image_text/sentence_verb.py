@@ -9,10 +9,10 @@ from typing import Any
 
 import yaml
 
-from ..bundles import bundle_root
-from .bundle_run import run_bundle
-from .evidence.run_files import CONFIGURATION
-from .run_options import is_code, run_configuration
+from ...bundles import bundle_root
+from ..bundle_run import run_bundle
+from ..evidence.run_files import CONFIGURATION
+from ..run_options import is_code, run_configuration
 
 __all__ = ["explain_sentence"]
 

@@ -9,11 +9,11 @@ from typing import Any
 from monai.bundle import ConfigParser
 from torch import nn
 
-from ..networks import ImageTextModel, load_network
-from ..networks.named_encoder import named_encoder
-from .image_text import text_encoder
-from .predict import bundle_of, training_options
-from .text import TextTokenizer, load_tokenizer
+from ...networks import ImageTextModel, load_network
+from ...networks.named_encoder import named_encoder
+from ..predict import bundle_of, training_options
+from ..text import TextTokenizer, load_tokenizer
+from .batches import text_encoder
 from .zero_shot import zero_shot_classifier
 
 __all__ = ["classifier_of_run", "image_text_model", "rival_classifier"]
@@ -40,7 +40,7 @@ def rival_classifier(
 
     Raises:
         ValueError: texts are needed and cannot be read without an extra; or as :func:`classifier_of_run`, or
-            :func:`~mammo.pipeline.zero_shot.zero_shot_classifier`.
+            :func:`~mammo.pipeline.image_text.zero_shot_classifier`.
     """
     if classifier is not None:
         return classifier_of_run(classifier)

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from ..networks import ImageTextModel, ZeroShotClassifier, load_network, prompt_vectors
-from .text import Prompts, TextTokenizer, load_prompts
+from ...networks import ImageTextModel, ZeroShotClassifier, load_network, prompt_vectors
+from ..text import Prompts, TextTokenizer, load_prompts
 
 __all__ = ["PROMPTED", "prompts_of_task", "prompts_of_tasks", "zero_shot_classifier"]
 

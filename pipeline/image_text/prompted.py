@@ -12,11 +12,11 @@ from typing import Any
 import ignite.distributed as idist
 import torch
 
-from ..networks import ZeroShotClassifier
-from .evidence.hashes import sha256_of
-from .evidence.run_files import read_json
-from .files import write_atomically
-from .text import Prompts, check_prompts, load_prompts
+from ...networks import ZeroShotClassifier
+from ..evidence.hashes import sha256_of
+from ..evidence.run_files import read_json
+from ..files import write_atomically
+from ..text import Prompts, check_prompts, load_prompts
 from .zero_shot import prompts_of_task, prompts_of_tasks
 
 __all__ = ["ASKED", "WEIGHTS", "ZeroShotWeights", "asked_prompts", "read_asked"]
@@ -76,7 +76,7 @@ class ZeroShotWeights:
 
     Args:
         directory: receives both files.
-        classifier: see :func:`~mammo.pipeline.zero_shot.zero_shot_classifier`.
+        classifier: see :func:`~mammo.pipeline.image_text.zero_shot_classifier`.
         prompts: that it was made of: a name, a file, or the sentences.
         checkpoint: of the image-text pretraining.
     """

@@ -13,11 +13,11 @@ import torch
 from monai.data import list_data_collate
 from torch import Tensor
 
-from ..networks.text_encoder import TextEncoder, load_text_encoder, small_text_encoder
-from .datasets.breast_pairs import report_texts
-from .engines import RandomBatches
-from .files import write_atomically
-from .text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, train_tokenizer
+from ...networks.text_encoder import TextEncoder, load_text_encoder, small_text_encoder
+from ..datasets.breast_pairs import report_texts
+from ..engines import RandomBatches
+from ..files import write_atomically
+from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, train_tokenizer
 
 __all__ = ["PrepareImageTextBatch", "collate_pairs", "report_tokenizer", "text_encoder", "text_ids"]
 
