@@ -47,7 +47,7 @@ def embedded_lesions(folder: str | Path = "outputs/phantom_lesions", *, patients
     return root
 
 
-def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients: int = 240, seed: int = 0) -> Path:
+def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients: int = 320, seed: int = 0) -> Path:
     """Folder of a phantom with the reports of all its breasts in ``datalist.json``, half of the lesions calcifications.
 
     Args:
@@ -57,12 +57,12 @@ def embedded_reports(folder: str | Path = "outputs/phantom_reports", *, patients
     """
     root = Path(folder)
     with idist.one_rank_first():
-        _phantom(root, "phantom", patients, seed, calcification_share=0.5)
+        _phantom(root, "phantom", patients, seed, preset="reports")
     return root
 
 
-def _phantom(root: Path, adapter: str, patients: int, seed: int, **options: Any) -> None:
+def _phantom(root: Path, adapter: str, patients: int, seed: int, *, preset: str = "demo", **options: Any) -> None:
     """A phantom and its ``datalist.json``, where they are not there yet."""
-    generate(root, patients=patients, seed=seed, preset="demo", workers=cpu_count(), **options)
+    generate(root, patients=patients, seed=seed, preset=preset, workers=cpu_count(), **options)
     if not (root / "datalist.json").is_file():
         prepare_dataset(adapter, root, root / "datalist.json", seed=seed)

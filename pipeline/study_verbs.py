@@ -143,13 +143,15 @@ def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) ->
 
     arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
     recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
-    more = {
-        "mixes": _by_name("mixes", arguments.mixes, str),
-        "rates": _by_name("pretraining_rates", arguments.pretraining_rates, float),
-        "longer": _by_name("longer", arguments.longer, int),
-    }
-    weights = {"imagenet": arguments.imagenet, "scratch_factor": arguments.scratch_factor}
-    arms = pretraining_arms(recipe, arguments.pretrainings, **more, **weights)
+    arms = pretraining_arms(
+        recipe,
+        arguments.pretrainings,
+        mixes=_by_name("mixes", arguments.mixes, str),
+        rates=_by_name("pretraining_rates", arguments.pretraining_rates, float),
+        longer=_by_name("longer", arguments.longer, int),
+        imagenet=arguments.imagenet,
+        scratch_factor=arguments.scratch_factor,
+    )
     LabelEfficiency(recipe, arms, reference=arms[1].name, **_grid(arguments)).run()
 
 

@@ -123,7 +123,8 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
         images: the dataset of the images, such as :class:`~mammo.pipeline.datasets.PreparedDataset`: its ``data`` are
             records, its items mappings. Prepared images are taken from its store.
         keys: what to take of the items of both images.
-        texts: what tells the texts of a pair; the default takes images with a report only.
+        texts: what tells the texts of a pair. Images of which it tells nothing are left out: by default those
+            without a report.
         training: draw, instead of taking the first.
         seed: of what is drawn.
 
@@ -150,14 +151,14 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
         self.epoch = 0
         records: Sequence[Mapping[str, Any]] = images.data
         # Records that cannot be paired keep their place: breasts know images by it.
-        told = [record if texts is not report_texts or any(report_texts([record]).texts) else {} for record in records]
+        told = [record if any(texts([record], None).texts) else {} for record in records]
         self.breasts = group_breasts(told)
         used = sum(len(places) for breast in self.breasts for places in breast.views.values())
         logger.info("%d breasts from %d of %d images", len(self.breasts), used, len(records))
         if not self.breasts:
             raise ValueError(
-                f"none of {len(records)} images can be paired; records need laterality, view CC or MLO"
-                + (", and a report" if texts is report_texts else "")
+                f"none of {len(records)} images can be paired; records need laterality, view CC or MLO, and a report"
+                + ("" if texts is report_texts else ", findings or looked_for")
             )
 
     def __len__(self) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from monai.data import list_data_collate
 from torch import Tensor
 
 from ...networks.text_encoder import TextEncoder, load_text_encoder, small_text_encoder
-from ..datasets.breast_pairs import report_texts
+from ..datasets.breast_pairs import TextSource, report_texts
 from ..engines import RandomBatches
 from ..files import write_atomically
 from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, train_tokenizer
@@ -22,6 +22,8 @@ from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, tra
 __all__ = ["PrepareImageTextBatch", "collate_pairs", "report_tokenizer", "text_encoder", "text_ids"]
 
 TEXTS = ("texts", "augmented_texts")
+_DRAWS = 4
+"""Wordings of each record that a vocabulary is learned from, where words are drawn."""
 
 
 def collate_pairs(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -96,31 +98,45 @@ class PrepareImageTextBatch(RandomBatches):
 
 
 def report_tokenizer(
-    source: str | Path | None, *, records: Sequence[Mapping[str, Any]], path: str | Path, vocabulary: int = 2000
+    source: str | Path | None,
+    *,
+    records: Sequence[Mapping[str, Any]],
+    path: str | Path,
+    vocabulary: int = 2000,
+    texts: TextSource = report_texts,
 ) -> TextTokenizer:
-    """The tokenizer of a run: that of a text encoder's folder, or one learned from the reports and kept in the run.
+    """The tokenizer of a run: that of a text encoder's folder, or one learned from the texts and kept in the run.
 
     Args:
         source: folder of a text encoder, or a ``tokenizer.json``; None learns a vocabulary.
-        records: the training records, whose reports it is learned from.
+        records: the training records, whose texts it is learned from.
         path: where the learned one is kept; what is already there is read, so that a resumed run has the same.
         vocabulary: most tokens of the learned one.
+        texts: what tells the texts of a record; what draws its words is asked several times.
 
     Raises:
-        ValueError: no record has a report, or the source holds no tokenizer.
+        ValueError: no record has a text, or the source holds no tokenizer.
     """
     if source is not None:
         return load_tokenizer(source)
     path = Path(path)
     with idist.one_rank_first():
         if not path.is_file():
-            texts = [text for record in records for text in report_texts([record]).texts]
-            if not texts:
-                raise ValueError(f"none of {len(records)} training records has a report to learn words from")
+            said = list(_said(records, texts))
+            if not said:
+                raise ValueError(f"none of {len(records)} training records has a text to learn words from")
             path.parent.mkdir(parents=True, exist_ok=True)
-            learned = train_tokenizer(texts, vocabulary=vocabulary)
+            learned = train_tokenizer(said, vocabulary=vocabulary)
             write_atomically(path, learned.to_str(pretty=True).encode())
     return load_tokenizer(path)
+
+
+def _said(records: Sequence[Mapping[str, Any]], texts: TextSource) -> Iterator[str]:
+    for place, record in enumerate(records):
+        yield from texts([record], None).texts
+        for draw in range(0 if texts is report_texts else _DRAWS):
+            told = texts([record], np.random.default_rng([place, draw]))
+            yield from (*told.texts, *told.augmented)
 
 
 def text_encoder(

@@ -61,9 +61,16 @@ def _specks(case: Case, words: Words, rng: np.random.Generator) -> tuple[Points,
 
 
 def draw_cluster(
-    case: Case, words: Words, radius_mm: float, clearance_mm: float, pixel_mm: float, rng: np.random.Generator
+    case: Case,
+    words: Words,
+    radius_mm: float,
+    clearance_mm: float,
+    pixel_mm: float,
+    rng: np.random.Generator,
+    *,
+    coarseness: float = 1.0,
 ) -> tuple[Image, NDArray[np.bool_]]:
-    """Draw a cluster whose two farthest calcifications are ``2 * radius_mm`` apart.
+    """Draw a cluster whose two farthest calcifications are ``2 * radius_mm`` apart, each ``coarseness`` times as large.
 
     Arguments and results are those of :func:`.mass.draw_mass`; a calcification that fills its pixels has brightness 1.
     """
@@ -75,7 +82,7 @@ def draw_cluster(
     points *= 2 * radius_mm / pdist(points).max()
     places = (points / pixel_mm + half + 0.5) * fine
     canvas = np.zeros((side * fine, side * fine), np.uint8)
-    for (row, column), angle, (length, width) in zip(places, angles, sizes, strict=True):
+    for (row, column), angle, (length, width) in zip(places, angles, coarseness * sizes, strict=True):
         axes = (length / pixel_mm * fine, width / pixel_mm * fine)
         cv2.ellipse(canvas, ((column, row), axes, float(np.degrees(angle))), 255, -1, cv2.LINE_AA)
     specks = cv2.resize(canvas.astype(np.float32) / 255, (side, side), interpolation=cv2.INTER_AREA)

@@ -1,6 +1,7 @@
 """A synthetic patient in memory: the views of both breasts and the truth about each of them."""
 
 from dataclasses import dataclass, replace
+from functools import partial
 
 import cv2
 import numpy as np
@@ -100,13 +101,19 @@ def _displaced(tissue: Image, pattern: Image, radius_px: float) -> Image:
 
 
 def _add_lesion(
-    case: Case, words: Words, radius_mm: float, depth_mm: float, anatomy: Anatomy, rng: np.random.Generator
+    case: Case,
+    words: Words,
+    radius_mm: float,
+    depth_mm: float,
+    anatomy: Anatomy,
+    rng: np.random.Generator,
+    coarseness: float,
 ) -> tuple[Image, Lesion]:
     """The tissue with the lesion in it, and the truth about the lesion."""
     row, column = _place(anatomy, (1 + case.reach) * radius_mm, depth_mm, rng)
     free = min(float(anatomy.clearance_mm[row, column]), 2.6 * radius_mm + 2)
     mass = case.abnormality == "mass"
-    draw = draw_mass if mass else draw_cluster
+    draw = draw_mass if mass else partial(draw_cluster, coarseness=coarseness)
     pattern, region = draw(case, words, radius_mm, free, anatomy.pixel_mm, rng)
     contrast = case.contrast * (1.0 if mass else _CALCIFICATION_BRIGHTNESS)
     half = pattern.shape[0] // 2
@@ -154,7 +161,7 @@ def _affected(case: Case, preset: Preset, pixel_mm: float, seed: int, views: tup
     made = []
     for anatomy, rng in zip(anatomies, streams, strict=True):
         if anatomy.view in views:
-            tissue, lesion = _add_lesion(case, words, radius_mm, depth_mm, anatomy, rng)
+            tissue, lesion = _add_lesion(case, words, radius_mm, depth_mm, anatomy, rng, preset.coarseness)
             made.append(_finish(case, case.laterality, anatomy, tissue, lesion, rng))
     return made
 
@@ -188,7 +195,7 @@ def patient(
     Args:
         index: number of the patient, from 0.
         seed: seed of the phantom.
-        preset: ``demo`` or ``standard``, see :data:`.presets.PRESETS`.
+        preset: ``demo``, ``reports`` or ``standard``, see :data:`.presets.PRESETS`.
         views: which of ``CC`` and ``MLO``.
         unaffected: draw the other breast as well, which has no lesion.
         shortcut: let the framed marker go with malignancy, with probability 0.9 (with 0.5 where ``test``).

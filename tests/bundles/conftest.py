@@ -1,6 +1,11 @@
 """Options small enough for every stage on the phantom; duplicate keys of a configuration are errors."""
 
 import pytest
+from mammo.pipeline.datasets.prepare import prepare_dataset
+from mammo.pipeline.phantom import generate
+
+TEXTS = {"text_width": 16, "text_depth": 1, "embed_dim": 8}
+"""Options of a text encoder that trains within seconds."""
 
 
 @pytest.fixture(autouse=True)
@@ -19,3 +24,26 @@ def options(phantom, tmp_path_factory) -> dict:
         "num_workers": 0,
         "device": "cpu",
     }
+
+
+@pytest.fixture(scope="session")
+def image_text_options(tmp_path_factory):
+    """Makes the options of bundle mammo_clip on a phantom of its own with reports."""
+
+    def make(**phantom) -> dict:
+        root = tmp_path_factory.mktemp("reports") / "data"
+        generate(root, **{"patients": 10, "seed": 3, "preset": "demo", "test_fraction": 0.3} | phantom)
+        prepare_dataset("phantom", root, root / "datalist.json", validation_fraction=0.3)
+        return {
+            "dataset_dir": str(root),
+            "cache_dir": str(tmp_path_factory.mktemp("cache")),
+            "encoder": "swin",
+            "size": "micro",
+            "image_size": [64, 32],
+            "batch_size": 4,
+            "num_workers": 0,
+            "device": "cpu",
+            **TEXTS,
+        }
+
+    return make

@@ -10,30 +10,15 @@ import torch
 from mammo.networks import encoder_state
 from mammo.pipeline.bundle_run import run_bundle
 from mammo.pipeline.cli import main
-from mammo.pipeline.datasets.prepare import prepare_dataset
-from mammo.pipeline.phantom import generate
+from mammo.pipeline.datasets import load_datalist, save_datalist
 from mammo.pipeline.text import load_tokenizer
 
 pytest.importorskip("transformers")
-TEXTS = {"text_width": 16, "text_depth": 1, "vocabulary": 300, "embed_dim": 8}
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict:
-    root = tmp_path_factory.mktemp("reports") / "data"
-    generate(root, patients=10, seed=3, preset="demo", test_fraction=0.3)
-    prepare_dataset("phantom", root, root / "datalist.json", validation_fraction=0.3)
-    return {
-        "dataset_dir": str(root),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "encoder": "swin",
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 4,
-        "num_workers": 0,
-        "device": "cpu",
-        **TEXTS,
-    }
+def small(image_text_options) -> dict:
+    return image_text_options() | {"vocabulary": 300}
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +43,11 @@ def test_pretraining_leaves_weights_words_and_the_terms_of_its_loss(pretrained):
 
 def test_the_image_encoder_starts_a_classifier_of_another_bundle(small, pretrained, tmp_path):
     start = pretrained / "checkpoints/best.pt"
-    own = {key: value for key, value in small.items() if key not in ("encoder", *TEXTS)}
+    own = {
+        key: value
+        for key, value in small.items()
+        if key not in ("encoder", "embed_dim", "vocabulary") and not key.startswith("text_")
+    }
     more = {"pretrained": str(start), "output_dir": str(tmp_path), "max_epochs": 1, "learning_rate": 0.0}
     run_bundle("swin_mim", "finetune", overrides=own | more | {"tasks": ["malignant_vs_rest"]})
     before, after = encoder_state(start), encoder_state(tmp_path / "checkpoints/best.pt")
@@ -67,10 +56,28 @@ def test_the_image_encoder_starts_a_classifier_of_another_bundle(small, pretrain
     assert {name.rpartition(".")[2] for name in changed} <= {"running_mean", "running_var", "num_batches_tracked"}
 
 
+def test_labels_alone_pretrain(small, tmp_path):
+    listed = load_datalist(Path(small["dataset_dir"]) / "datalist.json")
+    sections = {
+        name: [
+            {key: value for key, value in record.items() if key not in ("report", "texts")} for record in listed[name]
+        ]
+        for name in ("training", "validation", "test")
+    }
+    path = save_datalist(listed | sections, tmp_path / "labels.json", keep_root=True)
+    more = {"datalist": str(path), "output_dir": str(tmp_path / "out"), "max_epochs": 1}
+    run_bundle("mammo_clip", "pretrain", overrides=small | more | {"text_source": "labels"})
+    words = load_tokenizer(tmp_path / "out/tokenizer.json").tokenizer
+    assert all(words.token_to_id(word) is not None for word in ("mass", "calcifications", "dominant"))
+    with pytest.raises(RuntimeError) as caught:
+        run_bundle("mammo_clip", "pretrain", overrides=small | more | {"output_dir": str(tmp_path / "none")})
+    assert "none of" in str(caught.value.__cause__)
+
+
 @pytest.mark.parametrize(
     "more",
     [
-        {"objective": "clip"},
+        {"objective": "clip", "text_source": "both"},
         {"objective": "siglip", "chunk": 2},
         {"encoder": "vit", "pooling": "mask", "projection": "mlp", "sentence_sampling": 0.5},
         {"encoder": "efficientnet", "size": "b0", "batch_size": 2},

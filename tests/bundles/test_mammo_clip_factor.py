@@ -11,30 +11,13 @@ import torch
 from mammo.networks import read_state
 from mammo.pipeline.bundle_run import run_bundle
 from mammo.pipeline.cli import main
-from mammo.pipeline.datasets.prepare import prepare_dataset
 from mammo.pipeline.metrics.localisation import best_overlap
-from mammo.pipeline.phantom import generate
 from mammo.pipeline.report import write_report
-
-TEXTS = {"text_width": 16, "text_depth": 1, "embed_dim": 8}
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict:
-    root = tmp_path_factory.mktemp("factor") / "data"
-    generate(root, patients=10, seed=3, preset="demo", test_fraction=0.3, views="CC")
-    prepare_dataset("phantom", root, root / "datalist.json", validation_fraction=0.3)
-    return {
-        "dataset_dir": str(root),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "encoder": "swin",
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 4,
-        "num_workers": 0,
-        "device": "cpu",
-        **TEXTS,
-    }
+def small(image_text_options) -> dict:
+    return image_text_options(views="CC")
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +35,8 @@ def pretrained(small, tmp_path_factory) -> Path:
     model, _ = image_text_model(
         encoder="swin", size="micro", image_size=(64, 32), image_mean=0.449, image_std=0.226, text_folder=None,
         tokenizer=out / "tokenizer.json", text_pooling="eos", text_length=256, text_heads=2, projection="linear",
-        pooling="average", head_norm="none", objective="multi_view", **TEXTS,
+        pooling="average", head_norm="none", objective="multi_view",
+        **{name: small[name] for name in ("text_width", "text_depth", "embed_dim")},
     )  # fmt: skip
     torch.save(model.state_dict(), out / "checkpoints/best.pt")
     return out / "checkpoints/best.pt"

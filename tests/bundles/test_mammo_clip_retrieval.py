@@ -11,34 +11,18 @@ import pytest
 from mammo.pipeline.bundle_run import run_bundle
 from mammo.pipeline.cli import main
 from mammo.pipeline.datasets import load_datalist
-from mammo.pipeline.datasets.prepare import prepare_dataset
 from mammo.pipeline.metrics.retrieval import retrieval
-from mammo.pipeline.phantom import generate
 from PIL import Image
 from safetensors.numpy import load_file
 from scipy.special import expit, logit
 from sklearn.metrics import accuracy_score, f1_score
 
 pytest.importorskip("transformers")
-TEXTS = {"text_width": 16, "text_depth": 1, "embed_dim": 8}
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict:
-    root = tmp_path_factory.mktemp("reports") / "data"
-    generate(root, patients=8, seed=3, preset="demo", test_fraction=0.4)
-    prepare_dataset("phantom", root, root / "datalist.json", validation_fraction=0.3)
-    return {
-        "dataset_dir": str(root),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "encoder": "swin",
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 4,
-        "num_workers": 0,
-        "device": "cpu",
-        **TEXTS,
-    }
+def small(image_text_options) -> dict:
+    return image_text_options(patients=8, test_fraction=0.4)
 
 
 @pytest.fixture(scope="module")

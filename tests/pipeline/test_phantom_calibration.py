@@ -7,7 +7,7 @@ from mammo.pipeline.phantom.calibration import Samples, background_features, cal
 from mammo.pipeline.phantom.lesion_features import lesion_features
 
 
-@pytest.fixture(scope="module", params=["demo", "standard"])
+@pytest.fixture(scope="module", params=["demo", "reports", "standard"])
 def areas(request):
     return calibrate(80, seed=0, preset=request.param)
 
