@@ -34,7 +34,7 @@ def label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator |
     call draws other words, and a second wording of the same as ``augmented``. Nothing is told of images without
     ``findings`` of the vocabulary and without ``looked_for``.
     """
-    findings = [one for record in records for one in record.get("findings", ()) if one["type"] in FINDINGS]
+    findings = [one for record in records for one in record.get("findings", ()) if one.get("type") in FINDINGS]
     told = [{name: one[name] for name in WORDS if name in one} for one in findings]
     there = [one for place, one in enumerate(told) if one not in told[:place]]
     absent = absent_types(there)

@@ -81,18 +81,17 @@ def pretraining_arms(
         if wrong := [f"{name}={value:g}" for name, value in given.items() if name not in names or not value > above]:
             raise ValueError(f"--{option} {' '.join(wrong)}: names of --pretrainings, numbers above {above}")
     overrides = {
-        name: {**PRETRAININGS[name].overrides} | ({"learning_rate": rates[name]} if name in rates else {})
+        name: {**PRETRAININGS[name].overrides, **({"learning_rate": rates[name]} if name in rates else {})}
         for name in names
     }
-    arms = [
-        Arm(name, recipe.finetune_steps, pretraining=overrides[name], stage=PRETRAININGS[name].stage) for name in names
-    ]
-    more = {name: factor * recipe.pretrain_steps for name, factor in longer.items()}
-    arms += [
-        replace(arm, name=f"{arm.name}_x{longer[arm.name]}", pretrain_steps=more[arm.name])
-        for arm in arms
-        if arm.name in more
-    ]
+    known = {
+        name: Arm(name, recipe.finetune_steps, pretraining=overrides[name], stage=PRETRAININGS[name].stage)
+        for name in names
+    }
+    arms = list(known.values())
+    for name, factor in longer.items():
+        steps = factor * recipe.pretrain_steps
+        arms.append(replace(known[name], name=f"{name}_x{factor}", pretrain_steps=steps))
     for mix, datalist in (mixes or {}).items():
         if not Path(datalist).is_file():
             raise ValueError(f"--mixes {mix}={datalist}: no such file; `mammo crops` or `mammo combine` makes one")

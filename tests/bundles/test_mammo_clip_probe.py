@@ -54,22 +54,13 @@ def exam(folder: Path, patient: int) -> list[dict]:
 
 
 @pytest.fixture(scope="module")
-def small(tmp_path_factory) -> dict:
+def small(small_options, tmp_path_factory) -> dict:
     root = tmp_path_factory.mktemp("findings")
     places = {"training": range(8), "validation": range(8, 12), "test": range(12, 16)}
     sections = {name: [record for k in numbers for record in exam(root, k)] for name, numbers in places.items()}
     about = {"name": "drawn", "description": "ellipses", "licence": "none"}
     (root / "datalist.json").write_text(json.dumps(about | sections))
-    return {
-        "dataset_dir": str(root),
-        "cache_dir": str(tmp_path_factory.mktemp("cache")),
-        "encoder": "swin",
-        "size": "micro",
-        "image_size": [64, 32],
-        "batch_size": 4,
-        "num_workers": 0,
-        "device": "cpu",
-    }
+    return small_options(root) | {"encoder": "swin"}
 
 
 def pretrained(name: str, folder: Path, seed: int = 3) -> str:

@@ -117,10 +117,13 @@ def test_all_arms_have_equal_steps(recipe):
     assert {arm.all_steps(recipe) for arm in arms} == {recipe.pretrain_steps + recipe.finetune_steps}
     longer = pretraining_arms(recipe, ["mae"], scratch_factor=3)[-1]
     assert longer.pretraining is None
+    assert longer.all_steps(recipe) == 3 * (recipe.pretrain_steps + recipe.finetune_steps)
+
+
+def test_without_a_run_from_scratch_two_pretrainings_are_compared(recipe):
     assert [arm.name for arm in pretraining_arms(recipe, ["miram", "mae"], scratch_factor=0)] == ["miram", "mae"]
     with pytest.raises(ValueError, match="nothing to compare"):
         pretraining_arms(recipe, ["mae"], scratch_factor=0)
-    assert longer.all_steps(recipe) == 3 * (recipe.pretrain_steps + recipe.finetune_steps)
 
 
 def test_a_pretraining_has_its_own_rate_and_its_longer_twin(phantom, lesions, tmp_path):
