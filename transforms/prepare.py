@@ -32,7 +32,8 @@ class Background(StrEnum):
 
 
 class PrepareMammogramd(MapTransform, InvertibleTransform):
-    """Read, orient, mask, crop and resize in one go: ``d[key]`` path -> ``(1, *spatial_size)``.
+    """Read, orient, mask, crop and resize in one go: ``d[key]``, a path or what the reader made of one ->
+    ``(1, *spatial_size)``.
 
     The result is, to the last bit, that of ``LoadMammogramd``, ``ChestWallLeftd``, ``BreastMaskd``,
     ``CropToBreastd``, ``ResizeMammogramd`` and ``RecordGeometryd`` one after another, and carries the same
@@ -103,7 +104,9 @@ class PrepareMammogramd(MapTransform, InvertibleTransform):
         if d.get(self.crop_key) is not None:
             return self._region(d)
         for key in self.key_iterator(d):
-            picture = self.reader.read(d[key], frame=d.get("frame"))
+            picture = d[key]
+            if not isinstance(picture, Picture):
+                picture = self.reader.read(picture, frame=d.get("frame"))
             fill_view(d, picture.meta)
             small, found, flipped = find_breast(picture, d.get(self.laterality_key))
             d[self.quality_key] = found.quality.value

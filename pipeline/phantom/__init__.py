@@ -5,6 +5,7 @@ from .dataset import generate
 from .original_tables import write_rsna_layout, write_vindr_layout
 from .presets import PRESETS, Preset
 from .report_tables import write_report_tables
+from .study import WrittenView, write_study
 from .version import FROZEN, PHANTOM_VERSION, fingerprint
 from .views import Lesion, View, patient
 
@@ -16,11 +17,13 @@ __all__ = [
     "Lesion",
     "Preset",
     "View",
+    "WrittenView",
     "fingerprint",
     "generate",
     "in_test_split",
     "patient",
     "write_report_tables",
     "write_rsna_layout",
+    "write_study",
     "write_vindr_layout",
 ]

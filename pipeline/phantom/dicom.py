@@ -44,6 +44,8 @@ class Address:
     description: str
     date: str
     number: int = 1
+    patient_name: str = ""
+    """Patient's Name (0010,0010); the ID where empty."""
 
 
 def uid(*parts: object) -> str:
@@ -69,7 +71,7 @@ def _general(ds: Dataset, address: Address) -> None:
     ds.SpecificCharacterSet = "ISO_IR 100"
     ds.SOPInstanceUID, ds.SeriesInstanceUID = address.image_uid, address.series_uid
     ds.StudyInstanceUID = address.study_uid
-    ds.PatientID, ds.PatientName = address.patient_id, address.patient_id
+    ds.PatientID, ds.PatientName = address.patient_id, address.patient_name or address.patient_id
     ds.PatientBirthDate, ds.PatientSex = "", "F"
     ds.StudyDate = ds.SeriesDate = ds.ContentDate = ds.AcquisitionDate = address.date
     ds.StudyTime = ds.ContentTime = ds.AcquisitionTime = "120000"

@@ -1,0 +1,1 @@
+"""DICOM objects of a result, one file each."""
