@@ -38,6 +38,7 @@ _UNFIT_TO_DEPLOY = (
     Reason.SPECIAL_VIEW,
     Reason.PARTIAL_VIEW,
     Reason.BIOPSY,
+    Reason.LOSSY,
     Reason.BEYOND_BITS_STORED,
     Reason.MASK_TWO_BREASTS,
 )
@@ -103,7 +104,7 @@ PRESETS: Mapping[str, GatePolicy] = {
     "all": _preset("all", (), _HARMLESS),
 }
 """``training`` refuses what is no 2-D mammogram or shows no breast and warns of the rest. ``deploy`` also refuses what
-is not a plain CC or MLO view of one known breast as it is displayed. ``all`` only warns."""
+is not a plain CC or MLO view of one known breast as it is displayed, without loss. ``all`` only warns."""
 
 
 def gate_policy(name: str = "training", overrides: Mapping[str, str] | None = None) -> GatePolicy:

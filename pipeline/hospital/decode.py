@@ -22,7 +22,7 @@ from ...transforms.resample import nearest_indices, resample
 from ..datasets.entry import plain, quantised
 from ..isolated import Lost, call_isolated, pack
 
-__all__ = ["Decoded", "Limits", "decoder"]
+__all__ = ["Decode", "Decoded", "Limits", "here", "isolated"]
 
 Transform = Callable[[Mapping[str, Any]], Mapping[str, Any]]
 
@@ -61,8 +61,25 @@ class Decoded(NamedTuple):
     shape: tuple[int, int]
 
 
-def decoder(transform: Transform, limits: Limits) -> Callable[[Path], Decoded | MammogramError]:
-    """A function that reads a file in a process of its own; what kills or stalls that is the file's error."""
+Decode = Callable[[Path], Decoded | MammogramError]
+"""Reads one file, or says why it cannot."""
+
+
+def here(transform: Transform, limits: Limits | None = None) -> Decode:
+    """Read files in this process: for callers that are themselves one that may die."""
+
+    def decode(path: Path) -> Decoded | MammogramError:
+        try:
+            return _whole(_read(transform, limits or Limits(), str(path)))
+        except MammogramError as error:
+            return error
+
+    return decode
+
+
+def isolated(transform: Transform, limits: Limits | None = None) -> Decode:
+    """Read files in a process of their own; what kills or stalls that is the file's error."""
+    limits = limits or Limits()
     work = pack(partial(_decode, transform, limits))
 
     def decode(path: Path) -> Decoded | MammogramError:
@@ -75,10 +92,14 @@ def decoder(transform: Transform, limits: Limits) -> Callable[[Path], Decoded | 
         if isinstance(found, Lost):
             reason = ReadFailure.TIMED_OUT if found.timed_out else ReadFailure.CRASHED
             return MammogramError(path, reason, f"reading it: {found.message}")
-        item, *rest = found
-        return Decoded({name: _tensor(value) for name, value in item.items()}, *rest)
+        return _whole(found)
 
     return decode
+
+
+def _whole(found: tuple[Any, ...]) -> Decoded:
+    item, *rest = found
+    return Decoded({name: _tensor(value) for name, value in item.items()}, *rest)
 
 
 def _decode(transform: Transform, limits: Limits, path: str) -> tuple[Any, ...]:
@@ -86,6 +107,10 @@ def _decode(transform: Transform, limits: Limits, path: str) -> tuple[Any, ...]:
     torch.set_num_threads(1)
     logging.getLogger("pydicom").setLevel(logging.ERROR)  # its warnings quote values of headers
     _limit_memory(limits.memory_mb)
+    return _read(transform, limits, path)
+
+
+def _read(transform: Transform, limits: Limits, path: str) -> tuple[Any, ...]:
     try:
         picture = MammogramReader(max_pixels=limits.max_pixels).read(path)
         item = dict(transform({"image": picture}))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from ...transforms.errors import MammogramError, ReadFailure
 from ..gate import GatePolicy, Outcome, gate_policy, judge
 from .aggregate import breasts_of, missing_views
-from .decode import Decoded, Limits, decoder
+from .decode import Decode, Decoded, isolated
 from .model import HospitalModel, heat_on_frame
 from .result import Pictures, StudyResult, StudyStatus, ViewResult
 
@@ -44,13 +44,13 @@ class StudyEngine:
     Args:
         model: what is run.
         policy: of the input gate; the preset ``deploy`` by default.
-        limits: of one file.
+        decode: reads a file; by default in a process of its own, with :class:`~.decode.Limits`.
     """
 
-    def __init__(self, model: HospitalModel, *, policy: GatePolicy | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, model: HospitalModel, *, policy: GatePolicy | None = None, decode: Decode | None = None) -> None:
         self.model = model
         self.policy = policy or gate_policy("deploy")
-        self._decode: Callable[[Path], Decoded | MammogramError] = decoder(model.transform, limits or Limits())
+        self._decode = decode or isolated(model.transform)
 
     def process(self, paths: Iterable[str | Path]) -> StudyResult:
         """The result of one study.

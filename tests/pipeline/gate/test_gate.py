@@ -40,7 +40,7 @@ def test_deploying_is_never_laxer_than_training_and_all_never_refuses() -> None:
         ("side_disagrees", "warn", "refuse"),
         ("secondary_capture", "warn", "refuse"),
         ("contrast_enhanced", "warn", "refuse"),
-        ("lossy", "warn", "warn"),
+        ("lossy", "warn", "refuse"),
         ("side_marker", "accept", "accept"),
     ],
 )
@@ -51,12 +51,12 @@ def test_presets_decide_as_documented(reason: str, training: str, deploy: str) -
 
 def test_the_outcome_is_the_worst_of_the_reasons(plain: dict[str, Any]) -> None:
     policy = gate_policy("deploy")
-    marker, lossy, spot = {"burned_in_px": 1}, {"lossy": "01"}, {"view_modifiers": "spot compression"}
+    marker, text, spot = {"burned_in_px": 1}, {"burned_in_annotation": "YES"}, {"view_modifiers": "spot compression"}
     assert judge(plain | marker, policy).outcome == "accept"
-    assert judge(plain | marker | lossy, policy).outcome == "warn"
-    verdict = judge(plain | marker | lossy | spot, policy)
+    assert judge(plain | marker | text, policy).outcome == "warn"
+    verdict = judge(plain | marker | text | spot, policy)
     assert verdict.outcome == "refuse"
-    assert verdict.reasons == ("spot_compression", "lossy", "side_marker")
+    assert verdict.reasons == ("spot_compression", "burned_in_declared", "side_marker")
     assert len(verdict.messages) == 3
 
 
@@ -97,7 +97,7 @@ def test_what_cannot_be_read_is_refused_with_the_readers_reason() -> None:
 
 
 def test_policies_and_verdicts_go_to_other_processes(plain: dict[str, Any]) -> None:
-    policy = gate_policy("deploy", {"lossy": "refuse"})
+    policy = gate_policy("deploy", {"lossy": "warn"})
     verdict = judge(plain | {"lossy": "01"}, policy)
     assert pickle.loads(pickle.dumps((policy, verdict))) == (policy, verdict)
 

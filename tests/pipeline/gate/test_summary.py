@@ -11,7 +11,7 @@ SPOT = Verdict(Outcome.REFUSE, ("spot_compression", "lossy"), ("the view is modi
 
 @pytest.fixture
 def summary() -> GateSummary:
-    summary = GateSummary(gate_policy("deploy"))
+    summary = GateSummary(gate_policy("deploy", {"lossy": "warn"}))
     summary.add("1.dcm", Verdict(Outcome.ACCEPT), dataset="one", manufacturer="Maker")
     summary.add("2.dcm", LOSSY, dataset="one", manufacturer="Other")
     summary.add("3.dcm", SPOT, dataset="two", manufacturer="Other")
@@ -41,7 +41,7 @@ def test_images_are_found_by_outcome_in_order(summary: GateSummary) -> None:
 
 def test_the_table_shows_every_count(summary: GateSummary) -> None:
     lines = summary.table().splitlines()
-    assert lines[0] == "input gate, policy deploy: 4 images, 1 accepted, 1 with a warning, 2 refused"
+    assert lines[0] == "input gate, policy deploy+: 4 images, 1 accepted, 1 with a warning, 2 refused"
     rows = [line.split() for line in lines]
     assert ["lossy", "warn", "2"] in rows
     assert ["truncated", "refuse", "1"] in rows
