@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test lint bench clean
+.PHONY: install demo test lint bench pacs-test clean
 
 install: $(INSTALLED)
 
@@ -26,6 +26,10 @@ lint: install
 
 bench: install
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+
+# Against a real PACS on this machine: Debian's packages orthanc and orthanc-dicomweb; fails where they are not.
+pacs-test: install
+	MAMMO_PACS=1 $(BIN)/python -m pytest -p no:xdist tests/pacs
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output outputs

@@ -15,3 +15,8 @@ def bundle_root(name: str) -> Path:
     if name not in bundles:
         raise ValueError(f"no bundle {name!r}; there are: {', '.join(bundles)}")
     return home / name
+
+
+def metadata_schema() -> Path:
+    """The JSON schema of ``metadata.json``, for MONAI's verification without a network."""
+    return Path(str(files(__name__))) / "metadata_schema.json"

@@ -41,6 +41,11 @@ class PooledNorm(nn.BatchNorm1d):
             return F.batch_norm(input, self.running_mean, self.running_var, eps=self.eps)
         return super().forward(input)
 
+    def scale(self) -> Tensor:
+        """By how much evaluation stretches each feature, ``(C,)``."""
+        assert self.running_var is not None
+        return (self.running_var + self.eps).rsqrt()
+
 
 class MammogramClassifier(nn.Module):
     r"""Classify a mammogram from what its breast, and not its background, looks like.
@@ -178,7 +183,7 @@ def pool_over(features: Tensor, weight: Tensor, stride: int) -> Tensor:
     height, width = features.shape[-2:]
     # Tokens cover whole strides; what lies beyond the image is neither breast nor background.
     weight = F.pad(weight, (0, width * stride - weight.shape[-1], 0, height * stride - weight.shape[-2]))
-    weight = F.adaptive_avg_pool2d(weight, (height, width))  # (B, 1, h, w)
+    weight = F.avg_pool2d(weight, stride)  # (B, 1, h, w)
     return (features * weight).sum(dim=(-2, -1)) / (weight.sum(dim=(-2, -1)) + 1e-8)
 
 

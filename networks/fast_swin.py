@@ -43,7 +43,7 @@ def run_stage(stage: BasicLayer, x: Tensor, kept: Tensor | None = None) -> Tenso
     """
     if kept is not None:
         return _run_kept(stage, x, kept)
-    if torch.jit.is_tracing() or is_hooked(stage):
+    if torch.jit.is_tracing() or torch.compiler.is_exporting() or is_hooked(stage):
         maps: Tensor = stage(x.contiguous())
         return maps
     batch, channels, *size = x.shape

@@ -12,6 +12,9 @@ from typing import Any
 
 from .data_verbs import add_data_verbs
 from .evaluation_verbs import add_evaluation_verbs
+from .hospital.service.verbs import add_serve_verb
+from .hospital.verbs import add_hospital_verbs
+from .packaging.verbs import add_bundle_verb
 from .study_verbs import add_study_verb
 from .terminal import configure_logging, stop_on_sigterm, user_error
 
@@ -54,11 +57,12 @@ EXAMPLES = """examples:
   mammo study label_efficiency --dataset_dir CBIS-DDSM --fractions 1 10 100 --seeds 0 1 2
   mammo report --datalist CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
   mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
+  mammo process exam/ results/ --checkpoint outputs/finetune/checkpoints/best.pt   DICOM results of a study
 Research use only."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one verb; return the exit status: 0, 1 for an error of the input, 2 for misuse, 130 for Ctrl-C."""
+    """Run one verb; return its exit status, or 1 for an error of the input, 2 for misuse, 130 for Ctrl-C."""
     parser = build_parser()
     arguments, rest = parser.parse_known_args(argv)
     if not hasattr(arguments, "verb"):
@@ -70,7 +74,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
         configure_logging()
         stop_on_sigterm()
-        arguments.verb(arguments, overrides)
+        status = arguments.verb(arguments, overrides)
     except KeyboardInterrupt:
         print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
         return 130
@@ -80,7 +84,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise
         print(f"mammo: error: {cause}", file=sys.stderr)
         return 1
-    return 0
+    return int(status or 0)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -120,6 +124,9 @@ def build_parser() -> argparse.ArgumentParser:
 
     _add_report(verbs)
     add_evaluation_verbs(verbs)
+    add_hospital_verbs(verbs)
+    add_serve_verb(verbs)
+    add_bundle_verb(verbs)
     predict = verbs.add_parser("predict", help="score mammograms, one row each", allow_abbrev=False)
     predict.add_argument("images", nargs="+", type=Path, help="files, or folders that are searched")
     predict.add_argument("--checkpoint", type=Path, required=True, help="best.pt of a run, or zero_shot.pt")

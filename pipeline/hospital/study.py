@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,8 @@ from ...transforms.errors import MammogramError, ReadFailure
 from ..gate import GatePolicy, Outcome, gate_policy, judge
 from .aggregate import breasts_of, missing_views
 from .decode import Decode, Decoded, isolated
-from .model import HospitalModel, heat_on_frame
+from .frame import heat_on_frame
+from .model import HospitalModel
 from .result import Pictures, StudyResult, StudyStatus, ViewResult
 
 __all__ = ["StudyEngine", "process_study"]
@@ -50,6 +52,9 @@ class StudyEngine:
     def __init__(self, model: HospitalModel, *, policy: GatePolicy | None = None, decode: Decode | None = None) -> None:
         self.model = model
         self.policy = policy or gate_policy("deploy")
+        # Another gate is another job: it may answer the same images otherwise.
+        told = {"gate": self.policy.name, "gate_sha256": _digest(self.policy)}
+        self.stamp = replace(model.stamp, settings=model.stamp.settings | told)
         self._decode = decode or isolated(model.transform)
 
     def process(self, paths: Iterable[str | Path]) -> StudyResult:
@@ -62,7 +67,7 @@ class StudyEngine:
             paths: all files of the study, in any order; those that are no images are counted and left alone.
         """
         given = sorted({Path(path) for path in paths})
-        result = StudyResult(StudyStatus.FAILED, None, self.model.stamp)
+        result = StudyResult(StudyStatus.FAILED, None, self.stamp)
         try:
             return self._process(given, result)
         except Exception as error:
@@ -114,10 +119,12 @@ class StudyEngine:
         if read.decoded is None:
             return read.view
         image = read.decoded
-        scored = self.model.score([image.item])[0]
+        scored = self.model.score(image.item)
         if read.view.sop_instance_uid is not None:
             heat = heat_on_frame(scored.heat, image.item["to_original"], image.shape, image.mask.shape)
-            pictures[read.view.sop_instance_uid] = Pictures(image.image, image.mask, heat)
+            pictures[read.view.sop_instance_uid] = Pictures(
+                image.image, image.mask, heat, image.shape, image.facts.get("patient_orientation")
+            )
         return replace(
             read.view,
             probability=scored.probability,
@@ -145,6 +152,12 @@ class StudyEngine:
             threshold=threshold,
             flagged=None if threshold is None else worst.score >= threshold,
         )
+
+
+def _digest(policy: GatePolicy) -> str:
+    """What a policy decides, whatever its name."""
+    outcomes = sorted(f"{reason.value}={outcome.value}" for reason, outcome in policy.outcomes.items())
+    return hashlib.sha256("\n".join(outcomes).encode()).hexdigest()[:16]
 
 
 def _mixed(found: Sequence[_Read]) -> str | None:

@@ -7,62 +7,144 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
+from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
+from pydicom.uid import RLELossless
 
 from ....transforms.dicom_file import open_dicom
-from ..result import NOTICE, StudyResult, ViewResult
+from ....transforms.geometry import Box
+from ..result import NOTICE, Pictures, StudyResult, ViewResult
+from .kinds import SERIES_NUMBERS
+from .source import identity_of, image_facts
+from .wording import ascii_text, hanging
 
-__all__ = ["MANUFACTURER", "ObjectContext", "finish"]
+__all__ = ["MANUFACTURER", "Mark", "ObjectContext", "compress", "finish"]
 
 MANUFACTURER = "mammo"
-FIRST_SERIES = 9300
-"""Series Number (0020,0011) of the first kind of result: behind those of modalities and workstations."""
+TIMES = {
+    "SeriesDate": "SeriesTime",
+    "InstanceCreationDate": "InstanceCreationTime",
+    "ContentDate": "ContentTime",
+    "PresentationCreationDate": "PresentationCreationTime",
+    "DateOfSecondaryCapture": "TimeOfSecondaryCapture",
+}
+"""The first two are of every object, the others of those that highdicom gave them to."""
 _MAX_PIXELS = 1 << 26
+_LEFT = 10  # added to the Series Number where a kind has a series for each breast
 _LO = 64  # characters of a Long String
+
+
+class Mark(NamedTuple):
+    """A region of a view, as far as it lies in the image.
+
+    Attributes:
+        number: from 1, hottest first.
+        box: ``(row0, col0, row1, col1)``, half-open, in rows and columns as stored.
+        score: hottest value of the map in it, in [0, 1] of the map's own range.
+    """
+
+    number: int
+    box: Box
+    score: float
 
 
 @dataclass(frozen=True)
 class ObjectContext:
-    """A study's result and the headers of its images.
+    """A study's result and what is known of its images.
 
     Attributes:
         result: what is to be said.
-        headers: by SOP Instance UID, of the images that could be read, in the order of the result; pixels stay on disk.
+        headers: by SOP Instance UID, what :func:`~mammo.pipeline.hospital.results.source.image_facts` took over from
+            the images of one patient and one study, in hanging order.
+        identity: of that patient and study.
         now: content date and time of all objects.
     """
 
     result: StudyResult
     headers: Mapping[str, Dataset]
+    identity: Dataset
     now: datetime
 
     @classmethod
     def of(cls, result: StudyResult, now: datetime | None = None) -> ObjectContext:
-        """Read the headers of the images that a result knows."""
-        known = [view for view in result.views if view.sop_instance_uid is not None]
-        headers = {str(view.sop_instance_uid): open_dicom(view.path, _MAX_PIXELS) for view in known}
-        return cls(result, headers, now or datetime.now().astimezone())
+        """Read the headers of the images that a result knows.
 
-    @property
-    def scored(self) -> list[tuple[ViewResult, Dataset]]:
-        """Scored views with their headers."""
+        An object belongs to one patient and one study. Where images were mixed up, that of the first image gets the
+        objects, which refer to its images only.
+
+        Raises:
+            MammogramError: an image is no longer where it was.
+        """
+        headers: dict[str, Dataset] = {}
+        identity = Dataset()
+        for view in sorted(result.views, key=hanging):
+            if view.sop_instance_uid is None:
+                continue
+            header = open_dicom(view.path, _MAX_PIXELS)
+            owner = identity_of(header)
+            identity = identity if headers else owner
+            if _same_owner(owner, identity):
+                headers[str(view.sop_instance_uid)] = image_facts(header)
+        moment = now or datetime.now()
+        # DICOM's times are those of the clock on the wall, unless an object says otherwise.
+        return cls(result, headers, identity, moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment)
+
+    @cached_property
+    def views(self) -> list[ViewResult]:
+        """All images of the result in hanging order: the order of files must change no byte."""
+        return sorted(self.result.views, key=hanging)
+
+    @cached_property
+    def known(self) -> list[tuple[ViewResult, Dataset]]:
+        """Images that objects can refer to, with what is known of them."""
         return [
-            (view, self.headers[str(view.sop_instance_uid)]) for view in self.result.scored() if view.sop_instance_uid
+            (view, self.headers[str(view.sop_instance_uid)])
+            for view in self.views
+            if view.sop_instance_uid in self.headers
         ]
+
+    @cached_property
+    def scored(self) -> list[tuple[ViewResult, Dataset]]:
+        """Of these the ones with a score."""
+        return [(view, source) for view, source in self.known if view.probability is not None]
+
+    def pictures(self, view: ViewResult) -> Pictures:
+        """Small image, mask and map of a scored view.
+
+        Raises:
+            ValueError: the result was read from a record, which has none.
+        """
+        found = self.result.pictures.get(str(view.sop_instance_uid))
+        if found is None:
+            raise ValueError(f"the result has no pictures of {view.name}; process the study again to draw them")
+        return found
+
+    def marks(self, view: ViewResult) -> list[Mark]:
+        """Regions of a view, cut to the image: the network's grid may reach beyond it."""
+        source = self.headers[str(view.sop_instance_uid)]
+        rows, columns = int(source.Rows), int(source.Columns)
+        found = []
+        for number, region in enumerate(view.regions, start=1):
+            row0, col0, row1, col1 = region.box
+            box = max(row0, 0.0), max(col0, 0.0), min(row1, float(rows)), min(col1, float(columns))
+            if box[0] < box[2] and box[1] < box[3]:
+                found.append(Mark(number, box, region.score))
+        return found
 
     @cached_property
     def algorithm(self) -> str:
         """The model's name, fit for a DICOM string."""
-        return self.result.model.name[:_LO]
+        return ascii_text(self.result.model.name)[:_LO]
 
     @cached_property
     def version(self) -> str:
         """Version of bundle and toolkit, and the beginning of the weights' hash."""
         stamp = self.result.model
-        return f"{stamp.version} (mammo {stamp.toolkit}, weights {stamp.weights_sha256[:12]})"[:_LO]
+        return ascii_text(f"{stamp.version} (mammo {stamp.toolkit}, weights {stamp.weights_sha256[:12]})")[:_LO]
 
     @cached_property
     def parameters(self) -> dict[str, str]:
@@ -70,7 +152,8 @@ class ObjectContext:
         stamp, result = self.result.model, self.result
         told = {"weights_sha256": stamp.weights_sha256, "bundle": stamp.bundle}
         told |= {name: str(value) for name, value in stamp.settings.items()}
-        return told | ({} if result.threshold is None else {"threshold": f"{result.threshold:.6f}"})
+        told |= {} if result.threshold is None else {"threshold": f"{result.threshold:.6f}"}
+        return {ascii_text(name): ascii_text(value) for name, value in told.items()}
 
     @property
     def equipment(self) -> dict[str, Any]:
@@ -98,47 +181,71 @@ class ObjectContext:
             self.algorithm, family, self.version, source=MANUFACTURER, parameters=self.parameters
         )
 
-    def place(self, kind: str, number: int, *parts: object) -> dict[str, Any]:
-        """Identifiers of one object: the same for the same job, kind and parts, and for nothing else.
+    def place(self, kind: str, view: ViewResult | None = None, *, side: str = "") -> dict[str, Any]:
+        """Identifiers of an object: the same for the same job, kind and image, and for nothing else.
 
         Args:
             kind: of the object; a series each.
-            number: of the kind, counted from 0, for the Series Number.
-            parts: what tells objects of a kind apart, such as the image they are about.
+            view: what it is about, None for the study.
+            side: L or R where a series may have one breast only, as Laterality (0020,0060) asks.
         """
-        instance = 1 + list(self.headers).index(str(parts[0])) if parts else 1
+        uid = None if view is None else str(view.sop_instance_uid)
         return {
-            "series_instance_uid": self.uid(kind),
-            "series_number": FIRST_SERIES + number,
-            "sop_instance_uid": self.uid(kind, "object", *parts),
-            "instance_number": instance,
+            "series_instance_uid": self.uid(kind, side) if side else self.uid(kind),
+            "series_number": SERIES_NUMBERS[kind] + (_LEFT if side == "L" else 0),
+            "sop_instance_uid": self.uid(kind, "object", *([] if uid is None else [uid])),
+            "instance_number": 1 if uid is None else 1 + list(self.headers).index(uid),
         }
 
     def uid(self, *parts: object) -> str:
-        """A UID that follows from the job and ``parts`` (PS3.5 B.2)."""
-        name = "/".join(["mammo.result", self.result.job, *map(str, parts)])
+        """A UID that follows from the job, how it ended, and ``parts`` (PS3.5 B.2).
+
+        A job that failed may be done again: its second answer must not look like the first one sent twice.
+        """
+        name = "/".join(["mammo.result", self.result.job, str(self.result.status.value), *map(str, parts)])
         return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
 
 
-def finish(ds: Dataset, context: ObjectContext, source: Dataset, description: str) -> Dataset:
-    """Label an object as made by an algorithm, and add what highdicom leaves out.
+def finish(ds: Dataset, context: ObjectContext, description: str) -> Dataset:
+    """Say whose an object is and that an algorithm made it; nothing in it is random or of the present time.
 
     Args:
         ds: the object.
         context: of the study.
-        source: header of an image of it.
-        description: for Series Description (0008,103E), after ``AI``.
+        description: for Series Description (0008,103E), after ``AI``; the same for all objects of a kind.
     """
+    with disable_value_validation():  # whoever the images say it is
+        ds.update(dict(context.identity.items()))
     ds.SeriesDescription = f"AI {description} - research use only"[:_LO]
-    for keyword in ("StudyDescription", "IssuerOfPatientID", "SpecificCharacterSet", "AccessionNumber", "StudyID"):
-        if keyword in source:
-            setattr(ds, keyword, source.get(keyword))
     date, time = context.now.strftime("%Y%m%d"), context.now.strftime("%H%M%S")
-    for keyword, value in (("SeriesDate", date), ("SeriesTime", time), ("ContentDate", date), ("ContentTime", time)):
-        setattr(ds, keyword, value)
-    ds.InstanceCreationDate, ds.InstanceCreationTime = date, time
-    if "Manufacturer" not in ds or not ds.Manufacturer:
+    for day, clock in TIMES.items():
+        if day in ds or day in ("SeriesDate", "InstanceCreationDate"):
+            setattr(ds, day, date)
+            setattr(ds, clock, time)
+    if not ds.get("Manufacturer"):
         ds.Manufacturer = MANUFACTURER
     ds.ManufacturerModelName, ds.SoftwareVersions = context.algorithm, context.version
     ds.DeviceSerialNumber = context.equipment["device_serial_number"]
+    for item in ds.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in item:  # highdicom's own
+            item.ContributionDateTime = date + time
     return ds
+
+
+def compress(ds: Dataset) -> None:
+    """Compress pixels as RLE Lossless, which every archive takes and any receiver's library can undo.
+
+    The encoder is named: by default pydicom takes GDCM's where that is installed, and that one ends the process on
+    pictures whose size is no multiple of its segments (python-gdcm 3.2.6, "image_len % MaxNumSegments == 0").
+    """
+    ds.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
+
+
+def _same_owner(one: Dataset, other: Dataset) -> bool:
+    tags = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
+    return all(_stripped(one, keyword) == _stripped(other, keyword) for keyword in tags)
+
+
+def _stripped(identity: Dataset, keyword: str) -> Any:
+    with disable_value_validation():
+        return str(identity.get(keyword) or "").strip()

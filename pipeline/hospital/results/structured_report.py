@@ -2,94 +2,62 @@
 
 from __future__ import annotations
 
-import numpy as np
+from highdicom.coding_schemes import CodingSchemeIdentificationItem
 from highdicom.sr import (
-    AlgorithmIdentification,
-    CodedConcept,
     Comprehensive3DSR,
     DeviceObserverIdentifyingAttributes,
-    FindingSite,
-    GraphicTypeValues,
-    ImageRegion,
-    Measurement,
     MeasurementReport,
     MeasurementsAndQualitativeEvaluations,
     ObservationContext,
     ObserverContext,
     PlanarROIMeasurementsAndQualitativeEvaluations,
-    QualitativeEvaluation,
-    SourceImageForMeasurementGroup,
-    SourceImageForRegion,
-    TrackingIdentifier,
 )
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
-from ..result import NOTICE, Region, ViewResult
 from .common import MANUFACTURER, ObjectContext, finish
+from .report_codes import SCHEME
+from .report_groups import breast_group, exam_group, image_group, region_group
+from .wording import ascii_text
 
-__all__ = ["structured_report"]
+__all__ = ["observer", "structured_report"]
 
-SCHEME = "99MAMMO"
-SCORE = CodedConcept("SUSPICION-SCORE", SCHEME, "AI suspicion score, not a probability of cancer")
-CALIBRATED_SCORE = CodedConcept("SUSPICION-CALIBRATED", SCHEME, "AI suspicion score, temperature-scaled")
-REGION_SCORE = CodedConcept("REGION-SCORE", SCHEME, "Share of the map's peak")
-STATUS = CodedConcept("ANALYSIS-STATUS", SCHEME, "Analysis status")
-NOTE = CodedConcept("NOTE", SCHEME, "Note")
-STATUS_VALUES = {
-    "analysed": CodedConcept("ANALYSED", SCHEME, "Analysed"),
-    "not_analysed": CodedConcept("NOT-ANALYSED", SCHEME, "Not analysed"),
-    "failed": CodedConcept("FAILED", SCHEME, "Analysis failed"),
-}
-_SIDES = {"L": codes.SCT.Left, "R": codes.SCT.Right}
+KIND = "sr"
 
 
 def structured_report(context: ObjectContext) -> list[Dataset]:
-    """One report of the study: a group for each image, and one for each region.
+    """One report of the study, however it ended: groups for exam, breasts, images and regions.
 
-    Regions are "Selected region" (111099, DCM): what a classifier looked at is no measured lesion. Images that were not
-    analysed have their reason codes. The report is neither verified nor a diagnosis.
-
-    Raises:
-        ValueError: no header of the study could be read.
+    Regions are "Selected region" (111099, DCM): what a classifier looked at is no measured lesion. What was not
+    analysed has its reason codes. The report is preliminary, not verified and no diagnosis. It is complete where all
+    four views of a screening exam were scored and no image was left out.
     """
-    if not context.headers:
-        raise ValueError("a report refers to images, and none of the study could be read")
     evidence = list(context.headers.values())
-    groups: list[MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations] = []
-    for view in context.result.views:
-        source = context.headers.get(str(view.sop_instance_uid))
-        if source is not None:
-            groups.append(_image(context, view, source))
-            groups += [_region(context, view, source, n, region) for n, region in enumerate(view.regions, start=1)]
     report = MeasurementReport(
-        observation_context=_observer(context),
+        observation_context=ObservationContext(observer_device_context=observer(context)),
         procedure_reported=codes.SCT.Mammography,
-        imaging_measurements=groups,
+        imaging_measurements=_groups(context),
         title=codes.DCM.ImagingMeasurementReport,
-        referenced_images=evidence,
+        referenced_images=[source for source in evidence if _describable(source)],
     )
+    result = context.result
+    whole = bool(result.scored()) and len(result.scored()) == len(result.views) and not result.missing_views
     ds = Comprehensive3DSR(
         evidence=evidence,
         content=report,
         manufacturer=MANUFACTURER,
-        is_complete=not context.result.missing_views and str(context.result.status.value) == "analysed",
+        is_complete=whole,
         is_verified=False,
         contributing_equipment=context.contributing,
-        **context.place("sr", 0),
+        coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="mammo", responsible_organization="mammo")],
+        **context.place(KIND),
     )
     ds.CompletionFlagDescription = _completeness(context)
-    return [finish(ds, context, evidence[0], "structured report")]
+    return [finish(ds, context, "structured report")]
 
 
-def _completeness(context: ObjectContext) -> str:
-    """Completion Flag Description (0040,A492): what is missing and why."""
-    result = context.result
-    missing = f"missing views: {', '.join(result.missing_views)}" if result.missing_views else "all four views"
-    return f"{result.status.value.replace('_', ' ')}; {result.reason or missing}"[:64]
-
-
-def _observer(context: ObjectContext) -> ObservationContext:
+def observer(context: ObjectContext) -> ObserverContext:
+    """The software as the observer of a report."""
     attributes = DeviceObserverIdentifyingAttributes(
         uid=context.uid("device"),
         name=context.algorithm,
@@ -97,58 +65,28 @@ def _observer(context: ObjectContext) -> ObservationContext:
         model_name=context.algorithm,
         serial_number=context.equipment["device_serial_number"],
     )
-    return ObservationContext(observer_device_context=ObserverContext(codes.DCM.Device, attributes))
+    return ObserverContext(codes.DCM.Device, attributes)
 
 
-def _algorithm(context: ObjectContext) -> AlgorithmIdentification:
-    told = [f"{name}={value}" for name, value in context.parameters.items()]
-    return AlgorithmIdentification(context.algorithm, context.version, parameters=[NOTICE, *told])
+def _groups(
+    context: ObjectContext,
+) -> list[MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations]:
+    groups: list[MeasurementsAndQualitativeEvaluations | PlanarROIMeasurementsAndQualitativeEvaluations] = []
+    groups.append(exam_group(context))
+    groups += [breast_group(context, breast) for breast in context.result.breasts]
+    for view, source in context.known:
+        groups.append(image_group(context, view, source))
+        groups += [region_group(context, view, source, mark) for mark in context.marks(view)]
+    return groups
 
 
-def _sites(view: ViewResult) -> list[FindingSite]:
-    side = _SIDES.get(view.laterality or "")
-    return [FindingSite(anatomic_location=codes.SCT.Breast, laterality=side)]
+def _describable(source: Dataset) -> bool:
+    """Whether the image library, in which no image has to be, can describe an image (TID 1602, 1603)."""
+    return all(len(source.get(keyword) or ()) == 2 for keyword in ("PatientOrientation", "ImagerPixelSpacing"))
 
 
-def _image(context: ObjectContext, view: ViewResult, source: Dataset) -> MeasurementsAndQualitativeEvaluations:
-    """What is said of a whole image: its score, or why there is none."""
-    uid = str(view.sop_instance_uid)
-    measurements = []
-    for name, value in ((SCORE, view.probability), (CALIBRATED_SCORE, view.probability_calibrated)):
-        if value is not None:
-            measurements.append(Measurement(name, round(value, 6), codes.UCUM.NoUnits))
-    status = STATUS_VALUES["analysed" if measurements else "not_analysed"]
-    evaluations = [QualitativeEvaluation(STATUS, status)]
-    for code in (*view.reasons, *view.warnings):
-        evaluations.append(QualitativeEvaluation(NOTE, _note(code)))
-    return MeasurementsAndQualitativeEvaluations(
-        TrackingIdentifier(uid=context.uid("image", uid), identifier=f"image {view.name}"),
-        algorithm_id=_algorithm(context),
-        finding_sites=_sites(view),
-        measurements=measurements,
-        qualitative_evaluations=evaluations,
-        source_images=[SourceImageForMeasurementGroup(source.SOPClassUID, uid)],
-    )
-
-
-def _region(
-    context: ObjectContext, view: ViewResult, source: Dataset, number: int, region: Region
-) -> PlanarROIMeasurementsAndQualitativeEvaluations:
-    uid = str(view.sop_instance_uid)
-    row0, column0, row1, column1 = region.box
-    # SCOORD is column\row, 0\0 at the outer corner of the first pixel (PS3.3 C.18.6): as our half-open boxes.
-    corners = np.array([[column0, row0], [column1, row0], [column1, row1], [column0, row1], [column0, row0]])
-    return PlanarROIMeasurementsAndQualitativeEvaluations(
-        TrackingIdentifier(uid=context.uid("region", uid, number), identifier=f"region {number} of {view.name}"),
-        referenced_region=ImageRegion(
-            GraphicTypeValues.POLYLINE, corners, SourceImageForRegion(source.SOPClassUID, uid)
-        ),
-        finding_type=codes.DCM.SelectedRegion,
-        algorithm_id=_algorithm(context),
-        finding_sites=_sites(view),
-        measurements=[Measurement(REGION_SCORE, round(region.score, 6), codes.UCUM.NoUnits)],
-    )
-
-
-def _note(code: str) -> CodedConcept:
-    return CodedConcept(code.upper()[:16], SCHEME, code.replace("_", " "))
+def _completeness(context: ObjectContext) -> str:
+    """Completion Flag Description (0040,A492): what is missing and why."""
+    result = context.result
+    missing = f"missing views: {', '.join(result.missing_views)}" if result.missing_views else "all four views"
+    return ascii_text(f"{result.status.value.replace('_', ' ')}; {result.reason or missing}")[:64]

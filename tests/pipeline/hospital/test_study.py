@@ -1,6 +1,7 @@
 """A study is always answered, and every region lies where it was seen."""
 
 import json
+from copy import deepcopy
 from dataclasses import replace
 from statistics import fmean
 
@@ -8,6 +9,8 @@ import numpy as np
 import pydicom
 import pytest
 import torch
+from mammo.pipeline.explain import TokenGradCAM
+from mammo.pipeline.gate import gate_policy
 from mammo.pipeline.hospital.decode import here
 from mammo.pipeline.hospital.model import HospitalModel
 from mammo.pipeline.hospital.result import StudyStatus
@@ -58,6 +61,15 @@ def test_another_model_or_another_image_is_another_job(result):
     assert len({result.job, other_weights.job, late_image.job}) == 3
 
 
+def test_another_gate_is_another_job(model, exam, result):
+    strict = StudyEngine(
+        model, policy=gate_policy("deploy", {"burned_in_declared": "accept"}), decode=here(model.transform)
+    )
+    other = strict.process(paths_of(exam))
+    assert [view.probability for view in other.views] == [view.probability for view in result.views]
+    assert other.job != result.job
+
+
 def test_the_record_is_plain_json_and_names_no_patient(result, exam):
     text = json.dumps(result.record())
     header = pydicom.dcmread(exam[0].path)
@@ -80,24 +92,23 @@ def test_what_is_seen_in_the_network_lies_on_the_lesion_in_the_original(tmp_path
         heat = torch.zeros(128, 64)
         row0, column0, row1, column1 = (round(edge) for edge in to_grid_box(view.lesion.box, item["to_original"]))
         heat[row0:row1, column0:column1] = 1.0
-        seeing.explainer = _Planted(heat)
+        seeing.answer = lambda images, heat=heat: (torch.zeros(1, 2), heat[None])
         [found] = StudyEngine(seeing, decode=here(seeing.transform)).process([path]).views
         assert _overlap(found.regions[0].box, view.lesion.box) > 0.6
         sides.add(view.laterality)
     assert len(exam) == 2
 
 
-class _Planted:
-    """In place of an explainer."""
-
-    def __init__(self, heat):
-        self.heat = heat
-
-    def __call__(self, images):
-        return {"gradcam": self.heat[None]}
-
-
 def _overlap(a, b):
     rows, columns = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
     shared = max(rows, 0) * max(columns, 0)
     return shared / ((a[2] - a[0]) * (a[3] - a[1]) + (b[2] - b[0]) * (b[3] - b[1]) - shared)
+
+
+def test_the_map_of_one_pass_is_grad_cam(model, exam):
+    item = here(model.transform)(exam[0].path).item
+    network = deepcopy(model.network)
+    torch.nn.init.normal_(network.head.weight)
+    found = HospitalModel(network, model.transform, STAMP).score(item)
+    expected = TokenGradCAM(network)(torch.cat([item["image"], item["mask"]])[None])
+    torch.testing.assert_close(found.heat, expected[0], rtol=1e-4, atol=1e-5)

@@ -1,0 +1,118 @@
+"""A four-view study from DICOM files to results, beside reading and the network alone; many studies and their memory.
+
+    python benchmarks/study.py [--quick]
+
+The peer is what nobody can do without: `pydicom`'s decoding and one forward pass of the same network, four times. The
+engine's own reading is faster than pydicom's and gives some of that back for the gate, the breast mask, the map, the
+regions, the DICOM objects and the page. Rounds alternate; medians.
+"""
+
+import argparse
+import json
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import pydicom
+import torch
+from mammo import __version__
+from mammo.networks import MammogramClassifier, SwinEncoder
+from mammo.pipeline.hospital.decode import here
+from mammo.pipeline.hospital.model import HospitalModel
+from mammo.pipeline.hospital.process import process_files
+from mammo.pipeline.hospital.result import ModelStamp
+from mammo.pipeline.hospital.study import StudyEngine
+from mammo.pipeline.phantom import write_study
+from mammo.transforms import PrepareMammogramd
+
+SIZE = (224, 224)
+
+
+def main() -> None:
+    """Print two tables and, last, a JSON object of the ratios."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="small images, few studies")
+    parser.add_argument("--size", default=None, help="of the Swin; base, or micro with --quick")
+    arguments = parser.parse_args()
+    torch.set_num_threads(1)
+    size = arguments.size or ("micro" if arguments.quick else "base")
+    rounds, studies = (3, 10) if arguments.quick else (7, 200)
+    model = random_model(size)
+    with tempfile.TemporaryDirectory() as folder:
+        root = Path(folder)
+        written = write_study(root / "study", index=1, seed=77, preset="demo", pixel_mm=0.4 if arguments.quick else 0.1)
+        paths = [path for path, _ in written]
+        ratios = compare(model, paths, root, rounds)
+        ratios |= throughput(random_model("micro"), root, studies)
+    print(json.dumps({"swin": size, "studies": studies, **ratios}))
+
+
+def random_model(size: str) -> HospitalModel:
+    """A Swin with random weights: time does not depend on them."""
+    torch.manual_seed(0)
+    network = MammogramClassifier(SwinEncoder(size=size))
+    torch.nn.init.normal_(network.head.weight)
+    transform = PrepareMammogramd("image", spatial_size=SIZE)
+    return HospitalModel(network, transform, ModelStamp("random", "none", "0", __version__, "0" * 64))
+
+
+def compare(model: HospitalModel, paths: list[Path], root: Path, rounds: int) -> dict[str, float]:
+    """Seconds of decoding, of the network, and of all of a study."""
+    engine = StudyEngine(model, decode=here(model.transform))
+    image = torch.rand(1, 2, *SIZE)
+
+    def decode() -> None:
+        for path in paths:
+            _ = pydicom.dcmread(path).pixel_array
+
+    def forward() -> None:
+        with torch.inference_mode():
+            for _ in paths:
+                model.network(image)
+
+    ways = {
+        "decoding (pydicom)": decode,
+        "network": forward,
+        "engine, no objects": lambda: engine.process(paths),
+        "all: SR, overlay, GSPS, page": lambda: process_files(paths, engine, root / "out"),
+    }
+    times: dict[str, list[float]] = {name: [] for name in ways}
+    for _ in range(rounds + 1):
+        for name, way in ways.items():
+            begin = time.perf_counter()
+            way()
+            times[name].append(time.perf_counter() - begin)
+    medians = {name: statistics.median(found[1:]) for name, found in times.items()}
+    least = medians["decoding (pydicom)"] + medians["network"]
+    shape = pydicom.dcmread(paths[0], stop_before_pixels=True)
+    print(f"four views of {shape.Rows} x {shape.Columns}, one thread, medians of {rounds} rounds")
+    for name, seconds in medians.items():
+        print(f"  {name:<30}{1000 * seconds:8.0f} ms {seconds / least:6.2f} x decoding and network")
+    return {"engine_ratio": medians["engine, no objects"] / least, "ratio": list(medians.values())[-1] / least}
+
+
+def throughput(model: HospitalModel, root: Path, studies: int) -> dict[str, float]:
+    """Studies an hour, and the resident memory at a quarter of them and at the end."""
+    engine = StudyEngine(model, decode=here(model.transform))
+    paths = [path for path, _ in write_study(root / "small", index=2, seed=77, preset="demo")]
+    resident: list[float] = []
+    begin = time.perf_counter()
+    for number in range(studies):
+        process_files(paths, engine, root / "many" / f"{number:04d}")
+        resident.append(resident_mb())
+    seconds = time.perf_counter() - begin
+    early, late = resident[studies // 4], resident[-1]
+    print(f"{studies} studies of four small views: {3600 * studies / seconds:.0f} an hour; "
+          f"memory {early:.0f} MB after a quarter, {late:.0f} MB at the end")  # fmt: skip
+    return {"studies_an_hour": 3600 * studies / seconds, "memory_growth": late / early}
+
+
+def resident_mb() -> float:
+    """Resident memory of this process now."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 2**20
+
+
+if __name__ == "__main__":
+    main()

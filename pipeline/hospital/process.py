@@ -1,0 +1,90 @@
+"""A study's files in, a folder of results out: the contract that every front and every orchestrator uses."""
+
+from __future__ import annotations
+
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from ...transforms.dicom_file import open_dicom
+from ...transforms.errors import MammogramError
+from ..evidence.hashes import sha256_of
+from ..files import write_atomically
+from .decode import Limits
+from .page import write_page
+from .result import StudyResult, StudyStatus
+from .results import DEFAULT, write_objects
+from .study import StudyEngine
+
+__all__ = ["EXIT_STATUS", "RESULT", "process_files", "studies_of"]
+
+RESULT = "result.json"
+"""Written last: where it is, everything else is there and whole."""
+
+PAGE = "page.html"
+
+EXIT_STATUS: Mapping[StudyStatus, int] = {
+    StudyStatus.ANALYSED: 0,
+    StudyStatus.NOT_ANALYSED: 3,
+    StudyStatus.FAILED: 4,
+}
+"""Of `mammo process`, the worst of its studies; 1 is an error of the input as a whole, 2 misuse."""
+
+
+def process_files(
+    paths: Iterable[str | Path], engine: StudyEngine, folder: str | Path, kinds: Sequence[str] = DEFAULT
+) -> StudyResult:
+    """Process one study and write what it gave into ``folder``.
+
+    There are then the DICOM objects, ``page.html`` for people and, written last, ``result.json``: all that is known,
+    with the SHA-256 of the other files. An earlier result there is replaced.
+
+    Args:
+        paths: all files of the study.
+        engine: what processes it.
+        folder: made where missing.
+        kinds: of DICOM objects, see :data:`~mammo.pipeline.hospital.results.WRITERS`.
+
+    Raises:
+        ValueError: an unknown kind.
+        OSError: as the file system raises it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    result = engine.process(paths)
+    (folder / RESULT).unlink(missing_ok=True)
+    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
+        written = [*write_objects(result, Path(temporary) / "objects", kinds)]
+        written.append(write_page(result, Path(temporary) / PAGE))
+        files = {path.name: sha256_of(path) for path in written}
+        for path in written:
+            os.replace(path, folder / path.name)
+    record = {**result.record(), "files": files}
+    write_atomically(folder / RESULT, json.dumps(record, indent=2).encode())
+    return result
+
+
+def studies_of(paths: Iterable[Path]) -> list[list[Path]]:
+    """Files by Study Instance UID (0020,000D), in the order in which studies appear.
+
+    What tells no study joins the only one there is; among several it is a study of its own, which cannot be analysed
+    but is answered.
+    """
+    studies: dict[str, list[Path]] = {}
+    lost = []
+    for path in paths:
+        try:
+            uid = str(open_dicom(path, Limits().max_pixels).get("StudyInstanceUID") or "")
+        except MammogramError:
+            uid = ""
+        if uid:
+            studies.setdefault(uid, []).append(path)
+        else:
+            lost.append(path)
+    if lost and len(studies) == 1:
+        next(iter(studies.values())).extend(lost)
+    elif lost:
+        studies[""] = lost
+    return list(studies.values())

@@ -1,0 +1,1 @@
+"""A trained classifier as a MONAI bundle that travels: weights in four forms, checked against one another."""
