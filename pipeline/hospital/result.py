@@ -115,14 +115,14 @@ class BreastResult:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Of one scored view, for those who draw; kept in memory only.
+    r"""Of one scored view, for those who draw; kept in memory only.
 
     Attributes:
         image: ``(h, w)`` float32 in [0, 1], the whole frame as stored, made small.
         mask: ``(h, w)`` bool, the breast.
         heat: ``(h, w)`` float32 in [0, 1], the explanation; 0 outside what the network saw.
         shape: rows and columns of the original, in which regions are told; None where the pictures are of its size.
-        orientation: Patient Orientation (0020,0020) of rows and columns, such as ``A\\R``, None where it is not told.
+        orientation: Patient Orientation (0020,0020) of rows and columns, such as ``A\R``, None where it is not told.
     """
 
     image: NDArray[np.float32]

@@ -1,8 +1,8 @@
 """The command line: instant help, plain errors, exit codes, and the published flags."""
 
+import os
 import subprocess
 import sys
-import time
 
 import pandas as pd
 import pytest
@@ -31,10 +31,11 @@ FLAGS = {
 def test_help_answers_in_under_half_a_second():
     command = [sys.executable, "-m", "mammo.pipeline.cli", "--help"]
     times = []
-    for _ in range(3):
-        start = time.perf_counter()
+    for _ in range(3):  # of the processor: a busy machine shall not fail it
+        before = os.times()
         answer = subprocess.run(command, capture_output=True, text=True, check=True)
-        times.append(time.perf_counter() - start)
+        after = os.times()
+        times.append(after.children_user + after.children_system - before.children_user - before.children_system)
     assert min(times) < 0.5
     for verb in ("demo", "prepare", "pretrain", "finetune", "evaluate", "explain", "predict"):
         assert verb in answer.stdout

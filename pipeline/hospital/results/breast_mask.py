@@ -8,7 +8,8 @@ from pydicom.sr.codedict import codes
 
 from ....transforms.resample import nearest_indices
 from ..result import NOTICE
-from .common import ObjectContext, finish
+from .common import ObjectContext
+from .finishing import finish
 from .segmentation import segment_of, segmentation_of
 
 __all__ = ["breast_mask"]

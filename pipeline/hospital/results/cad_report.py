@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MammographyCADSRStorage
 
 from .cad_content import cad_content
-from .common import MANUFACTURER, ObjectContext, finish
+from .common import MANUFACTURER, ObjectContext
+from .finishing import finish
 
 __all__ = ["cad_report"]
 

@@ -10,29 +10,19 @@ from functools import cached_property
 from typing import Any, NamedTuple
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
-from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
-from pydicom.uid import RLELossless
 
 from ....transforms.dicom_file import open_dicom
 from ....transforms.geometry import Box
 from ..result import NOTICE, Pictures, StudyResult, ViewResult
 from .kinds import SERIES_NUMBERS
-from .source import identity_of, image_facts
+from .source import identity_of, image_facts, same_owner
 from .wording import ascii_text, hanging
 
-__all__ = ["MANUFACTURER", "Mark", "ObjectContext", "compress", "finish"]
+__all__ = ["MANUFACTURER", "Mark", "ObjectContext"]
 
 MANUFACTURER = "mammo"
-TIMES = {
-    "SeriesDate": "SeriesTime",
-    "InstanceCreationDate": "InstanceCreationTime",
-    "ContentDate": "ContentTime",
-    "PresentationCreationDate": "PresentationCreationTime",
-    "DateOfSecondaryCapture": "TimeOfSecondaryCapture",
-}
-"""The first two are of every object, the others of those that highdicom gave them to."""
 _MAX_PIXELS = 1 << 26
 _LEFT = 10  # added to the Series Number where a kind has a series for each breast
 _LO = 64  # characters of a Long String
@@ -87,7 +77,7 @@ class ObjectContext:
             header = open_dicom(view.path, _MAX_PIXELS)
             owner = identity_of(header)
             identity = identity if headers else owner
-            if _same_owner(owner, identity):
+            if same_owner(owner, identity):
                 headers[str(view.sop_instance_uid)] = image_facts(header)
         moment = now or datetime.now()
         # DICOM's times are those of the clock on the wall, unless an object says otherwise.
@@ -204,48 +194,3 @@ class ObjectContext:
         """
         name = "/".join(["mammo.result", self.result.job, str(self.result.status.value), *map(str, parts)])
         return f"2.25.{uuid.uuid5(uuid.NAMESPACE_OID, name).int}"
-
-
-def finish(ds: Dataset, context: ObjectContext, description: str) -> Dataset:
-    """Say whose an object is and that an algorithm made it; nothing in it is random or of the present time.
-
-    Args:
-        ds: the object.
-        context: of the study.
-        description: for Series Description (0008,103E), after ``AI``; the same for all objects of a kind.
-    """
-    with disable_value_validation():  # whoever the images say it is
-        ds.update(dict(context.identity.items()))
-    ds.SeriesDescription = f"AI {description} - research use only"[:_LO]
-    date, time = context.now.strftime("%Y%m%d"), context.now.strftime("%H%M%S")
-    for day, clock in TIMES.items():
-        if day in ds or day in ("SeriesDate", "InstanceCreationDate"):
-            setattr(ds, day, date)
-            setattr(ds, clock, time)
-    if not ds.get("Manufacturer"):
-        ds.Manufacturer = MANUFACTURER
-    ds.ManufacturerModelName, ds.SoftwareVersions = context.algorithm, context.version
-    ds.DeviceSerialNumber = context.equipment["device_serial_number"]
-    for item in ds.get("ContributingEquipmentSequence", []):
-        if "ContributionDateTime" in item:  # highdicom's own
-            item.ContributionDateTime = date + time
-    return ds
-
-
-def compress(ds: Dataset) -> None:
-    """Compress pixels as RLE Lossless, which every archive takes and any receiver's library can undo.
-
-    The encoder is named: by default pydicom takes GDCM's where that is installed, and that one ends the process on
-    pictures whose size is no multiple of its segments (python-gdcm 3.2.6, "image_len % MaxNumSegments == 0").
-    """
-    ds.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
-
-
-def _same_owner(one: Dataset, other: Dataset) -> bool:
-    tags = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
-    return all(_stripped(one, keyword) == _stripped(other, keyword) for keyword in tags)
-
-
-def _stripped(identity: Dataset, keyword: str) -> Any:
-    with disable_value_validation():
-        return str(identity.get(keyword) or "").strip()

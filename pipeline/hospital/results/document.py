@@ -7,8 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
-from .common import MANUFACTURER, ObjectContext, finish
+from .common import MANUFACTURER, ObjectContext
 from .document_page import draw_page
+from .finishing import finish
 from .report_codes import coded
 
 __all__ = ["document"]

@@ -14,7 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from ....transforms.geometry import Box
 
-__all__ = ["COLD", "boxed", "captioned", "heated", "page_of_text"]
+__all__ = ["COLD", "boxed", "captioned", "heated", "labelled", "page_of_text"]
 
 Picture = NDArray[np.uint8]
 

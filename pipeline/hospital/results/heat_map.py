@@ -9,7 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from ..result import NOTICE
-from .common import ObjectContext, compress, finish
+from .common import ObjectContext
+from .finishing import compress, finish
 from .segmentation import segment_of, segmentation_of
 
 __all__ = ["heat_map"]

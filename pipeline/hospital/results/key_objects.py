@@ -7,7 +7,8 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from ..result import NOTICE
-from .common import MANUFACTURER, ObjectContext, finish
+from .common import MANUFACTURER, ObjectContext
+from .finishing import finish
 from .structured_report import observer
 from .wording import exam_words
 

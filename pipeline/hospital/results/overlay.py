@@ -10,8 +10,9 @@ from pydicom.sr.codedict import codes
 
 from ..page_words import numbers
 from ..result import NOTICE, ViewResult
-from .common import MANUFACTURER, ObjectContext, compress, finish
+from .common import MANUFACTURER, ObjectContext
 from .drawing import COLD, Picture, boxed, captioned, heated, labelled, page_of_text
+from .finishing import compress, finish
 from .report_codes import coded
 from .wording import ascii_text, exam_words, refused_words, score_words
 
@@ -46,7 +47,9 @@ def _picture(context: ObjectContext, view: ViewResult, source: Dataset) -> Datas
     ds = _capture(context, captioned(drawn, _caption(context, view)), view)
     _copy(ds, source, "PatientOrientation", "LossyImageCompression")
     _copy(ds, source, "LossyImageCompressionRatio", "LossyImageCompressionMethod")
-    if view.laterality is not None:
+    if view.laterality is None:
+        ds.Laterality = ""  # unknown, which must be said
+    else:
         ds.ImageLaterality = view.laterality
     ds.BodyPartExamined = "BREAST"
     ds.DerivationDescription = (

@@ -19,7 +19,8 @@ from pydicom.dataset import Dataset
 
 from ..page_words import numbers
 from ..result import ViewResult
-from .common import Mark, ObjectContext, finish
+from .common import Mark, ObjectContext
+from .finishing import finish
 from .overlay import CAPTION
 from .wording import ascii_text, score_words
 

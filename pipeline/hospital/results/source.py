@@ -1,4 +1,4 @@
-"""What result objects take over from the header of an image: the patient as he is written, and little else, checked."""
+"""What result objects take over from the header of an image: the patient as written, and little else, checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
-__all__ = ["identity_of", "image_facts"]
+__all__ = ["identity_of", "image_facts", "same_owner"]
 
 IDENTITY = (
     "SpecificCharacterSet",
@@ -88,9 +88,17 @@ def identity_of(header: Dataset) -> Dataset:
         if isinstance(element, RawDataElement):
             # Text is the same bytes in every transfer syntax; only where its VR is written differs.
             element = element._replace(VR=dictionary_VR(tag), is_implicit_VR=False, is_little_endian=True)
-        if element.value is None or len(element.value) <= _LONGEST:
-            identity[tag] = element
+            if element.value is not None and len(element.value) > _LONGEST:
+                continue
+        identity[tag] = element
     return identity
+
+
+def same_owner(one: Dataset, other: Dataset) -> bool:
+    """Whether two of :func:`identity_of` are of one patient and one study."""
+    tags = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
+    with disable_value_validation():
+        return all(str(one.get(tag) or "").strip() == str(other.get(tag) or "").strip() for tag in tags)
 
 
 def image_facts(header: Dataset) -> Dataset:

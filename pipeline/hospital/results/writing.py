@@ -79,7 +79,7 @@ def _module(name: str) -> Any:
 
 def _encoded(ds: Dataset) -> bytes:
     buffer = io.BytesIO()
-    with disable_value_validation():  # the patient is written as the images have him, valid or not
+    with disable_value_validation():  # the patient is written as the images have it, valid or not
         ds.save_as(buffer, enforce_file_format=True)
     return buffer.getvalue()
 

@@ -46,10 +46,11 @@ class Collector:
         arrivals = self._arrivals()
         settled = [] if arrivals is None else arrivals.settle(self.quiet_s, self.max_wait_s)
         for quiet in settled:
-            self.desk.say(quiet.state, quiet, images=len(self.desk.jobs.images(quiet)))
+            self.desk.say(quiet.state, quiet, images=self.desk.jobs.size(quiet))
         job = self.desk.jobs.next(QUIET)
         if job is not None:
-            self._collect(job)
+            with self.desk.guarding(job, QUIET):
+                self._collect(job)
         return bool(settled) or job is not None
 
     def _collect(self, job: Job) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -54,6 +56,15 @@ class Desk:
         else:
             self.say("failed", job, audit=False, stage=back, reason=reason, attempt=job.waits)
         return job
+
+    @contextmanager
+    def guarding(self, job: Job, back: str) -> Iterator[None]:
+        """Let no job, whatever is wrong with it, hold up the others; a full disk is no fault of the job's."""
+        try:
+            yield
+        except Exception as error:
+            self.log.error("job_failed", error, stage=back)
+            self.failed(job, back, type(error).__name__, counts=not isinstance(error, OSError))
 
     def bury(self, job: Job, stage: str, reason: str, event: str = "dead") -> None:
         """Put images, results and the reason into ``dead/<number of the job>``; the files stay in the spool too.

@@ -22,6 +22,7 @@ def told_of(jobs: Jobs) -> dict[str, Any]:
     quantiles = {f"p{percent}": _quantile(turnarounds, percent / 100) for percent in (50, 95)}
     return {
         "jobs": {state: counts.get(state, 0) for state in STATES},
+        "outcomes": jobs.outcomes(),
         "reasons": jobs.reasons(),
         "turnaround_s": {"jobs": len(turnarounds), **quantiles},
     }

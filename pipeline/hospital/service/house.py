@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 
 from .desk import Desk
-from .states import COMMITTED, DEAD, KEPT, QUIET, SAME, SENT
+from .states import COMMITTED, DEAD, ENDS, QUIET, SAME, SENT
 from .table import Job
 
 __all__ = ["House"]
@@ -47,8 +47,9 @@ class House:
         jobs = self.desk.jobs
         self.desk.spool.sweep()
         delivered = jobs.finished(now - self.retention_days * _DAY_S, (COMMITTED, SENT, SAME))
-        done = [job for job in delivered if job.state != SENT or not job.due]
-        done += jobs.finished(now - self.dead_days * _DAY_S, (DEAD, KEPT, SENT))
+        # Not yet confirmed, or answered as failed: somebody may want to look at the images.
+        done = [job for job in delivered if not job.due and not job.answer]
+        done += jobs.finished(now - self.dead_days * _DAY_S, ENDS)
         for job in {job.number: job for job in done}.values():
             self._delete(job)
         return False

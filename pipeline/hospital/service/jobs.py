@@ -120,6 +120,11 @@ class Jobs:
                 revive(db, job, self.clock())
         return len(chosen)
 
+    def size(self, job: Job) -> int:
+        """Number of the job's images, here or not."""
+        ((count,),) = self.table.rows("SELECT count(*) FROM job_image WHERE job = ?", job.number)
+        return int(count)
+
     def images(self, job: Job) -> list[str]:
         """Keyed hashes of the job's images that are in the spool."""
         return [key for key, _ in self._images(job, "here = 1")]
@@ -154,6 +159,10 @@ class Jobs:
     def counts(self) -> dict[str, int]:
         """Number of jobs by state."""
         return dict(self.table.rows("SELECT state, count(*) FROM job GROUP BY state"))
+
+    def outcomes(self) -> dict[str, int]:
+        """Number of results by what they say: analysed, not_analysed or failed."""
+        return dict(self.table.rows("SELECT outcome, count(*) FROM job WHERE outcome != '' GROUP BY outcome"))
 
     def reasons(self) -> dict[str, int]:
         """Number of results in which a reason code of an image occurs, of failures by their code, and of refusals."""

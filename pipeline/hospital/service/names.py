@@ -46,9 +46,11 @@ class Names:
         """With the key in ``folder/key``, which is drawn the first time and then never replaced.
 
         Raises:
-            ValueError: others may read the key, or it is broken.
+            ValueError: others may read the key, it is broken, or it is gone from a folder that has a job table.
         """
         path = folder / "key"
+        if not path.exists() and (folder / "jobs.sqlite").exists():
+            raise ValueError(f"{path} is gone, and with it the way to know what was done: restore it from a backup")
         if not path.exists():
             _draw(path)
         if path.stat().st_mode & 0o077:

@@ -55,11 +55,13 @@ class Sender:
         """Send, or ask about, the next job; return whether there was one."""
         job = self.desk.jobs.next(COMPUTED)
         if job is not None:
-            self._keep(job) if self.shadow else self._send(job)
+            with self.desk.guarding(job, COMPUTED):
+                self._keep(job) if self.shadow else self._send(job)
             return True
         waiting = self.desk.jobs.asked_about()
         if waiting is not None:
-            self._confirm(waiting)
+            with self.desk.guarding(waiting, COMPUTED):
+                self._confirm(waiting)
         return waiting is not None
 
     def answered(self, ticket: str, missing: int) -> bool:

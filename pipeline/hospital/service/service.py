@@ -8,7 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -115,22 +115,17 @@ class Service:
         )
         steps = {"worker": self._work, "sender": self.sender.step, "collector": collector.step}
         steps |= {"house": self.house.step, **front.steps}
-        closers: list[Callable[[], None]] = []
+        threads = [threading.Thread(target=self._loop, args=step, daemon=True) for step in steps.items()]
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: self._stop.set())
-        try:
+        with ExitStack() as stack:
             if settings.health_port is not None:
-                closers.append(HealthServer(Health(self.desk, self.worker), settings.health_port).close)
+                stack.callback(HealthServer(Health(self.desk, self.worker), settings.health_port).close)
             if front.open is not None:
-                closers.append(front.open())
-            threads = [threading.Thread(target=self._loop, args=step, daemon=True) for step in steps.items()]
+                stack.callback(front.open())
             for thread in threads:
                 thread.start()
             self._stop.wait()
-        finally:
-            self._stop.set()
-            for close in closers:
-                close()
         self._wait_for(threads)
         self.desk.log.say("stopped", audit=True)
         if self.worker.model is None and self.worker.advice:

@@ -48,21 +48,26 @@ class StudyWork:
     def __call__(self, task: Task | None) -> Answer | Ready | Trouble:
         """Process a study; of None, say whether the model is there and works."""
         try:
-            engine = _loaded.get(self) or self._load()
+            engine, decode = _loaded.get(self) or self._load()
         except Exception as error:
             advice = str(error) if isinstance(error, (ValueError, OSError)) else ""
             return Trouble(type(error).__name__, place_of(error.__traceback__), advice)
         try:
-            return Ready(self._fingerprint(engine)) if task is None else self._process(engine, task)
+            if task is not None:
+                return self._process(engine, task)
+            decode(Path("no file"))  # else its process would end after a minute without a call, as this one
+            return Ready(self._fingerprint(engine))
         except Exception as error:  # its text may quote a header; type and place do not
             return Trouble(type(error).__name__, place_of(error.__traceback__))
 
-    def _load(self) -> Any:
+    def _load(self) -> tuple[Any, Any]:
         _begin()
         import torch
 
         from ...gate import gate_policy
+        from ..decode import isolated
         from ..loading import load_model
+        from ..process import process_files  # noqa: F401  what is missing is to be missed now, not with a study
         from ..results import DEFAULT, check_kinds
         from ..study import StudyEngine
 
@@ -71,11 +76,12 @@ class StudyWork:
             self.checkpoint, operating_points=self.operating_points, device=self.device, quantile=self.quantile
         )
         check_kinds(DEFAULT if self.results is None else self.results)
-        engine = StudyEngine(model, policy=gate_policy(self.gate))
+        decode = isolated(model.transform)
+        engine = StudyEngine(model, policy=gate_policy(self.gate), decode=decode)
         _test(engine)
         _limit_memory(self.memory_mb)
-        _loaded[self] = engine
-        return engine
+        _loaded[self] = engine, decode
+        return engine, decode
 
     def _fingerprint(self, engine: Any) -> str:
         stamp = engine.model.stamp
@@ -108,7 +114,7 @@ def study_work(settings: Settings) -> StudyWork:
     )
 
 
-_loaded: dict[StudyWork, Any] = {}
+_loaded: dict[StudyWork, tuple[Any, Any]] = {}
 
 
 class _GivenUp:

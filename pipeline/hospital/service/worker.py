@@ -60,8 +60,9 @@ class Worker:
         job = self.desk.jobs.start()
         if job is None:
             return False
-        self.desk.say("running", job, audit=False)
-        self._compute(job)
+        with self.desk.guarding(job, QUEUED):
+            self.desk.say("running", job, audit=False)
+            self._compute(job)
         return True
 
     def _is_ready(self) -> bool:

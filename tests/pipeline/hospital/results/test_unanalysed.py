@@ -144,6 +144,13 @@ def test_a_repeated_view_is_named(result, exams, tmp_path):
     assert [name for name, _ in evaluations(breast)].count("REPEATED_VIEW") == 1
 
 
+def test_an_image_of_unknown_side_and_view_is_shown_as_such(result, tmp_path):
+    lost = tuple(replace(view, laterality=None, view=None) for view in result.views)
+    told = replace(summed_up(result.views, result.pictures), views=lost)
+    for path in write_objects(told, tmp_path / "out", [kind for kind in WRITERS if kind != "key"], NOW):
+        assert [line for line in lines_of("dciodvfy", path) if line.startswith("Error")] == []
+
+
 @pytest.mark.parametrize("code", [*Reason, *ReadFailure])
 def test_every_reason_has_a_code_with_its_own_text(code):
     coded = note(code.value)
