@@ -9,23 +9,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 from .desk import Desk
-from .jobs import Jobs
-from .states import STATES
+from .figures import figures
 from .worker import Worker
 
-__all__ = ["Health", "HealthServer", "told_of"]
-
-
-def told_of(jobs: Jobs) -> dict[str, Any]:
-    """Jobs by state, results by reason code, and the turnaround of the latest jobs; no study is named."""
-    counts, turnarounds = jobs.counts(), sorted(jobs.turnarounds())
-    quantiles = {f"p{percent}": _quantile(turnarounds, percent / 100) for percent in (50, 95)}
-    return {
-        "jobs": {state: counts.get(state, 0) for state in STATES},
-        "outcomes": jobs.outcomes(),
-        "reasons": jobs.reasons(),
-        "turnaround_s": {"jobs": len(turnarounds), **quantiles},
-    }
+__all__ = ["Health", "HealthServer"]
 
 
 class Health:
@@ -42,7 +29,12 @@ class Health:
     def health(self) -> dict[str, Any]:
         """That the process lives, and what it did."""
         free = shutil.disk_usage(self._desk.folder).free
-        return {"status": "ok", "ready": self._worker.ready, "disk_free_mb": free >> 20, **told_of(self._desk.jobs)}
+        return {
+            "status": "ok",
+            "ready": self._worker.ready,
+            "disk_free_mb": free >> 20,
+            **figures(self._desk.jobs.table),
+        }
 
     def ready(self) -> tuple[bool, dict[str, Any]]:
         """Whether the model is loaded and passed its self test on a phantom."""
@@ -104,8 +96,3 @@ class _Handler(BaseHTTPRequestHandler):
 
     def log_message(self, *_: Any) -> None:
         """Say nothing: the standard library would print every request."""
-
-
-def _quantile(values: list[float], share: float) -> float | None:
-    """The nearest-rank quantile of sorted values, None of none."""
-    return round(values[min(len(values) - 1, int(share * len(values)))], 3) if values else None

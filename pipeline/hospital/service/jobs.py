@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -13,9 +12,6 @@ from .states import COMPUTED, DEAD, FAILED, QUEUED, QUIET, RUNNING, SAME, SENT
 from .table import Job, Table
 
 __all__ = ["Jobs"]
-
-_HISTORY = 1000
-"""Jobs whose turnaround is told."""
 
 
 class Jobs:
@@ -159,25 +155,6 @@ class Jobs:
     def counts(self) -> dict[str, int]:
         """Number of jobs by state."""
         return dict(self.table.rows("SELECT state, count(*) FROM job GROUP BY state"))
-
-    def outcomes(self) -> dict[str, int]:
-        """Number of results by what they say: analysed, not_analysed or failed."""
-        return dict(self.table.rows("SELECT outcome, count(*) FROM job WHERE outcome != '' GROUP BY outcome"))
-
-    def reasons(self) -> dict[str, int]:
-        """Number of results in which a reason code of an image occurs, of failures by their code, and of refusals."""
-        counts: Counter[str] = Counter()
-        for codes, reason in self.table.rows("SELECT codes, reason FROM job WHERE codes != '' OR reason != ''"):
-            counts.update(set(codes.split()) | ({reason} if reason else set()))
-        counts.update(dict(self.table.rows("SELECT refused, count(*) FROM image WHERE refused != '' GROUP BY refused")))
-        return dict(sorted(counts.items()))
-
-    def turnarounds(self) -> list[float]:
-        """Seconds from the first image to the result in the PACS, of the latest jobs."""
-        rows = self.table.rows(
-            "SELECT sent - first FROM job WHERE sent IS NOT NULL ORDER BY sent DESC LIMIT ?", _HISTORY
-        )
-        return [seconds for (seconds,) in rows]
 
     def finished(self, before: float, states: tuple[str, ...]) -> list[Job]:
         """Jobs that ended in one of these states before a time."""

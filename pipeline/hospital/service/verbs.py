@@ -100,13 +100,11 @@ def _dimse(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
 
 def _status(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     from .audit import check_audit
-    from .health import told_of
-    from .jobs import Jobs
-    from .retry import Backoff
+    from .figures import figures
 
     table = _table(arguments.folder)
     lines, head = check_audit(arguments.folder / "audit.jsonl")
-    print(json.dumps({**told_of(Jobs(table, Backoff())), "audit": {"lines": lines, "head": head}}, indent=2))
+    print(json.dumps({**figures(table), "audit": {"lines": lines, "head": head}}, indent=2))
 
 
 def _retry(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:

@@ -147,7 +147,7 @@ def test_a_repeated_view_is_named(result, exams, tmp_path):
 def test_an_image_of_unknown_side_and_view_is_shown_as_such(result, tmp_path):
     lost = tuple(replace(view, laterality=None, view=None) for view in result.views)
     told = replace(summed_up(result.views, result.pictures), views=lost)
-    for path in write_objects(told, tmp_path / "out", [kind for kind in WRITERS if kind != "key"], NOW):
+    for path in write_objects(told, tmp_path / "out", ["sr", "overlay", "presentation", "mask", "cad"], NOW):
         assert [line for line in lines_of("dciodvfy", path) if line.startswith("Error")] == []
 
 

@@ -14,6 +14,9 @@ from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from .conftest import NOW, lines_of, planted, without_scores, write_exam
 
+FROM_HEADERS = [kind for kind in WRITERS if kind != "pdf"]
+"""The kinds to which it matters how a header is written; the page takes its time."""
+
 
 def test_the_default_is_report_overlay_and_presentation_state(result, tmp_path):
     names = [path.name for path in write_objects(result, tmp_path / "a" / "b" / "out", now=NOW)]
@@ -132,20 +135,19 @@ def lossy(ds):
 @pytest.mark.parametrize("change", [bare, view_for_orientation, window_and_lut, several_windows, lossy])
 def test_headers_as_hospitals_have_them_give_every_kind(change, tmp_path):
     paths = write_exam(tmp_path / "in", change=change)
-    written = write_objects(planted(paths), tmp_path / "out", WRITERS, NOW)
-    assert len(written) == 4 * 4 + 4
-    of_source = {line for line in lines_of("dciodvfy", paths[0]) if line.startswith("Error")}
+    written = write_objects(planted(paths), tmp_path / "out", FROM_HEADERS, NOW)
+    assert len(written) == 4 * 4 + 3
+    # What is wrong with the patient in the image is as wrong in its results, for both have to be filed together.
+    allowed = lines_of("dciodvfy", paths[0]) if change is bare else []
     for path in written:
         errors = {line for line in lines_of("dciodvfy", path) if line.startswith("Error")}
-        # What is wrong with the patient in the image is as wrong in its results, for both have to be filed together.
-        assert errors <= of_source
-        assert all(any(word in line for word in ("Birth", "Age", "Study Date")) for line in errors)
+        assert errors <= set(allowed)
 
 
 @pytest.mark.parametrize("syntax", [ImplicitVRLittleEndian, ExplicitVRBigEndian])
 def test_other_ways_to_store_a_header_give_the_same_objects(syntax, tmp_path):
     paths = write_exam(tmp_path / "in", change=window_and_lut)
-    expected = write_objects(planted(paths), tmp_path / "expected", WRITERS, NOW)
+    expected = write_objects(planted(paths), tmp_path / "expected", FROM_HEADERS, NOW)
     for path in paths:
         ds = pydicom.dcmread(path)
         if syntax == ExplicitVRBigEndian:
@@ -154,7 +156,7 @@ def test_other_ways_to_store_a_header_give_the_same_objects(syntax, tmp_path):
         list(ds.iterall())  # what was not decoded would be written as it is
         way = {"implicit_vr": syntax.is_implicit_VR, "little_endian": syntax.is_little_endian}
         pydicom.dcmwrite(path, ds, force_encoding=True, **way)
-    again = write_objects(planted(paths), tmp_path / "again", WRITERS, NOW)
+    again = write_objects(planted(paths), tmp_path / "again", FROM_HEADERS, NOW)
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in expected]
 
 

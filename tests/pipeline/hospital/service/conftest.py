@@ -46,11 +46,11 @@ def open_desk(tmp_path, clock):
     def open_one():
         folder = tmp_path / "service"
         folder.mkdir(exist_ok=True)
-        table = Table(folder / "jobs.sqlite")
+        names, table = Names.of_folder(folder), Table(folder / "jobs.sqlite")
         jobs = Jobs(table, Backoff(10.0, 80.0, attempts=4, compute_attempts=3), clock=clock)
         log = Log(folder, clock=clock)
         opened.append((table, log))
-        return Desk(folder, Names.of_folder(folder), Spool(folder), jobs, log)
+        return Desk(folder, names, Spool(folder), jobs, log)
 
     yield open_one
     for table, log in opened:

@@ -3,6 +3,7 @@
 import pytest
 from mammo.pipeline.hospital.service.arrivals import Address
 from mammo.pipeline.hospital.service.collector import Collector
+from mammo.pipeline.hospital.service.figures import figures
 from mammo.pipeline.hospital.service.incoming import InstanceError
 from mammo.pipeline.hospital.service.retry import PacsError
 from mammo.pipeline.hospital.service.states import DEAD, FAILED, QUEUED, QUIET, RECEIVED
@@ -54,7 +55,7 @@ def test_an_image_that_is_refused_does_not_stop_the_others(desk, collect):
     job = collect(fetch)
     assert job.state == QUEUED
     assert len(desk.jobs.images(job)) == 2
-    assert desk.jobs.reasons() == {"deflated": 1}
+    assert figures(desk.jobs.table)["reasons"] == {"deflated": 1}
 
 
 def test_a_study_without_any_image_left_is_given_up_with_the_reason(desk, collect):
@@ -79,3 +80,16 @@ def test_nothing_settles_before_the_model_is_known(desk, receive, clock):
     clock.pass_s(1000)
     assert not Collector(desk, lambda: None, quiet_s=60, max_wait_s=600).step()
     assert desk.jobs.counts() == {RECEIVED: 1}
+
+
+def test_a_full_disk_is_waited_for_and_a_defect_is_given_up(desk, collect):
+    def full(job, image, address):
+        raise OSError(28, "No space left on device")
+
+    job = collect(full)
+    assert (job.state, job.attempts, job.reason) == (FAILED, 0, "OSError")
+
+    def defect(job, image, address):
+        raise KeyError(image)
+
+    assert [collect(defect).state for _ in range(12)][-1] == DEAD

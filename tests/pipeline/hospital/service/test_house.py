@@ -96,3 +96,13 @@ def test_a_start_cleans_up_and_writes_the_letters_that_a_crash_prevented(desk, o
     assert list(again.spool.incoming.iterdir()) == []
     assert (again.spool.results / job.folder / "sr.dcm").exists()
     assert "http_403" in (again.folder / "dead" / "000001" / "reason.json").read_text()
+
+
+def test_what_was_answered_as_failed_stays_as_long_as_what_was_given_up(desk, house, computed, clock):
+    desk.jobs.move(computed(), COMMITTED, answer="crashed")
+    clock.pass_s(29 * DAY)
+    house.step()
+    assert len(files(desk)) == 2
+    clock.pass_s(2 * DAY)
+    house.step()
+    assert files(desk) == []

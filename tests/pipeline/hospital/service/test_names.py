@@ -65,3 +65,9 @@ def test_a_broken_key_is_refused_and_never_replaced(tmp_path, content):
     with pytest.raises(ValueError, match="restore it"):
         Names.of_folder(tmp_path)
     assert (tmp_path / "key").read_text() == content
+
+
+def test_a_key_that_is_gone_from_a_folder_in_use_is_not_drawn_anew(tmp_path):
+    (tmp_path / "jobs.sqlite").touch()
+    with pytest.raises(ValueError, match="restore it from a backup"):
+        Names.of_folder(tmp_path)

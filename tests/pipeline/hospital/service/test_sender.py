@@ -150,3 +150,22 @@ def test_a_job_is_known_by_its_number_only(desk, sender, computed, clock):
     text = (desk.folder / "log.jsonl").read_text() + (desk.folder / "audit.jsonl").read_text()
     assert "1.2.3" not in text
     assert COMPUTED not in desk.jobs.counts()
+
+
+def test_a_result_that_cannot_be_sent_for_a_reason_of_its_own_holds_up_no_other(desk, sender, computed, pacs, clock):
+    computed("1.2.3", "r1")
+    clock.pass_s(1)
+    computed("1.2.4", "r2")
+    pacs.errors = [KeyError("a defect")]
+    sender.step()
+    sender.step()
+    assert [job.state for job in desk.jobs.table.jobs("1 = 1 ORDER BY number")] == [FAILED, SENT]
+
+
+def test_an_object_that_cannot_be_identified_holds_up_no_other(desk, sender, computed, pacs, clock):
+    from mammo.pipeline.hospital.service.incoming import InstanceError
+
+    computed()
+    pacs.answer = InstanceError("undecodable")
+    run(desk, sender, clock)
+    assert run(desk, sender, clock) == FAILED

@@ -167,3 +167,17 @@ def test_the_text_of_an_error_is_not_logged(desk, queued, clock):
     assert "Secret" not in text
     assert "1.2.3" not in text
     assert "ValueError" in text
+
+
+def test_a_full_disk_costs_no_attempt(desk, queued, clock, monkeypatch):
+    def full(self):
+        raise OSError(28, "No space left on device")
+
+    queued()
+    worker = Worker(desk, honest)
+    with monkeypatch.context() as patch:
+        patch.setattr("mammo.pipeline.hospital.service.spool.Spool.new_result_folder", full)
+        worker.step()
+    (job,) = desk.jobs.table.jobs("1 = 1")
+    assert (job.state, job.attempts) == (FAILED, 0)
+    assert work_off(desk, worker, clock) == [FAILED, COMPUTED]
