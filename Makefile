@@ -27,9 +27,10 @@ lint: install
 bench: install
 	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
 
-# Against a real PACS on this machine: Debian's packages orthanc and orthanc-dicomweb; fails where they are not.
+# Against a real PACS on this machine (Debian's orthanc and orthanc-dicomweb; fails where they are not), cut off from the
+# network, since Orthanc listens on every address.
 pacs-test: install
-	MAMMO_PACS=1 $(BIN)/python -m pytest -p no:xdist tests/pacs
+	MAMMO_PACS=1 unshare --net --map-root-user $(BIN)/python -m pytest -p no:xdist tests/pacs
 
 clean:
 	rm -rf .venv build dist *.egg-info demo_output outputs

@@ -80,7 +80,8 @@ def write_pixels(source: FileDataset, path: str | PathLike[str], result: Dataset
         pixels = np.stack([_decoded(source, path, frame, result) for frame in range(_frames(result))])
         _set_native(result, pixels)
         if syntax == RLELossless:
-            result.compress(RLELossless, generate_instance_uid=False)
+            # GDCM's encoder, which pydicom would take first, aborts the process at some sizes.
+            result.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)
         return 0
     if syntax in (*_JPEG, *_JPEG_2000):
         return _copy_codestreams(source, path, result, UID(syntax))

@@ -16,6 +16,7 @@ from .decode import Limits
 from .page import write_page
 from .result import StudyResult, StudyStatus
 from .results import DEFAULT, write_objects
+from .service.incoming import is_ours
 from .study import StudyEngine
 
 __all__ = ["EXIT_STATUS", "RESULT", "process_files", "studies_of"]
@@ -70,13 +71,16 @@ def studies_of(paths: Iterable[Path]) -> list[list[Path]]:
     """Files by Study Instance UID (0020,000D), in the order in which studies appear.
 
     What tells no study joins the only one there is; among several it is a study of its own, which cannot be analysed
-    but is answered.
+    but is answered. Results of ours are left out: they would make another job of the same images.
     """
     studies: dict[str, list[Path]] = {}
     lost = []
     for path in paths:
         try:
-            uid = str(open_dicom(path, Limits().max_pixels).get("StudyInstanceUID") or "")
+            header = open_dicom(path, Limits().max_pixels)
+            if is_ours(str(header.get("Manufacturer") or ""), str(header.get("SeriesDescription") or "")):
+                continue
+            uid = str(header.get("StudyInstanceUID") or "")
         except MammogramError:
             uid = ""
         if uid:

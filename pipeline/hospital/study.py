@@ -67,17 +67,21 @@ class StudyEngine:
             paths: all files of the study, in any order; those that are no images are counted and left alone.
         """
         given = sorted({Path(path) for path in paths})
-        result = StudyResult(StudyStatus.FAILED, None, self.stamp)
+        result, found = StudyResult(StudyStatus.FAILED, None, self.stamp), list[_Read]()
         try:
-            return self._process(given, result)
+            return self._process(given, result, found)
         except Exception as error:
             # Whatever it is, a study must be answered; the text of an error may quote a header.
             where = _place(error)
             logger.error("a study failed: %s in %s", type(error).__name__, where)
-            return replace(result, reason=f"{type(error).__name__} in {where}")
+            study = _only(read.study for read in found)
+            return replace(
+                result, reason=f"{type(error).__name__} in {where}", study_instance_uid=study, views=_unscored(found)
+            )
 
-    def _process(self, paths: Sequence[Path], result: StudyResult) -> StudyResult:
-        found, seen, others = [], set(), 0
+    def _process(self, paths: Sequence[Path], result: StudyResult, found: list[_Read]) -> StudyResult:
+        """Fills ``found``, so that a failure can still name the images."""
+        seen, others = set(), 0
         for path in paths:
             read = self._read(path)
             uid = read.view.sop_instance_uid
@@ -89,8 +93,7 @@ class StudyEngine:
         result = replace(result, others=others, study_instance_uid=_only(read.study for read in found))
         mixed = _mixed(found)
         if mixed:
-            views = tuple(replace(read.view, probability=None) for read in found)
-            return replace(result, status=StudyStatus.NOT_ANALYSED, views=views, reason=mixed)
+            return replace(result, status=StudyStatus.NOT_ANALYSED, views=_unscored(found), reason=mixed)
         pictures: dict[str, Pictures] = {}
         views = tuple(self._score(read, pictures) for read in found)
         return self._summed_up(replace(result, views=views, pictures=pictures))
@@ -158,6 +161,10 @@ def _digest(policy: GatePolicy) -> str:
     """What a policy decides, whatever its name."""
     outcomes = sorted(f"{reason.value}={outcome.value}" for reason, outcome in policy.outcomes.items())
     return hashlib.sha256("\n".join(outcomes).encode()).hexdigest()[:16]
+
+
+def _unscored(found: Sequence[_Read]) -> tuple[ViewResult, ...]:
+    return tuple(read.view for read in found)  # scores are put into copies
 
 
 def _mixed(found: Sequence[_Read]) -> str | None:

@@ -228,8 +228,8 @@ def serve(tmp_path, pacs):
     """Makes services, and stops them."""
     made = []
 
-    def one(front, **options):
-        made.append(Service(tmp_path / f"site{len(made)}", pacs, front, **options))
+    def one(front, to=pacs, **options):
+        made.append(Service(tmp_path / f"site{len(made)}", to, front, **options))
         return made[-1]
 
     yield one

@@ -57,14 +57,12 @@ def _summary(context: ObjectContext) -> Dataset:
     """CAD Processing and Findings Summary, the answer in words, and the regions breast by breast (TID 4001 to 4003)."""
     found = any(context.marks(view) for view, _ in context.scored)
     values = codes.cid6047
+    ends = values.AllAlgorithmsSucceededWithFindings, values.AllAlgorithmsSucceededWithoutFindings
+    if _refused(context):
+        ends = values.NotAllAlgorithmsSucceededWithFindings, values.NotAllAlgorithmsSucceededWithoutFindings
+    value = ends[0] if found else ends[1]
     if not context.scored:
         value = values.NoAlgorithmsSucceededWithoutFindings
-    elif _refused(context):
-        value = values.NotAllAlgorithmsSucceededWithFindings if found else (
-            values.NotAllAlgorithmsSucceededWithoutFindings
-        )  # fmt: skip
-    else:
-        value = values.AllAlgorithmsSucceededWithFindings if found else values.AllAlgorithmsSucceededWithoutFindings
     result = context.result
     words = [*exam_words(result), *(breast_words(breast, result.threshold) for breast in result.breasts)]
     words += [f"No score: {line}" for line in refused_words(result)]

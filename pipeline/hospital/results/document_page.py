@@ -28,7 +28,7 @@ __all__ = ["draw_page"]
 A4_INCHES = (8.27, 11.69)
 _LEFT, _RIGHT = 0.06, 0.94
 _THUMBNAIL_PX = 640
-_REFUSED = 8  # lines; the structured report has them all
+_REFUSED, _LONGEST = 8, 190  # lines, and characters of each: two rows; the structured report has it all
 _COLOURS = {StudyStatus.ANALYSED: "#1a4a7a", StudyStatus.NOT_ANALYSED: "#8a5a00", StudyStatus.FAILED: "#a01818"}
 
 
@@ -138,7 +138,7 @@ def _panel(panel: Axes, context: ObjectContext, there: Sequence[tuple[ViewResult
 
 def _foot_height(context: ObjectContext) -> float:
     """About what stands below the views takes, as a share of the page."""
-    return 0.2 + 0.025 * min(len(refused_words(context.result)), _REFUSED + 1)
+    return 0.2 + 0.028 * min(len(refused_words(context.result)), _REFUSED + 1)
 
 
 def _foot(page: _Page, context: ObjectContext) -> None:
@@ -146,7 +146,7 @@ def _foot(page: _Page, context: ObjectContext) -> None:
     if refused:
         page.write("Images without a score", 9, bold=True)
         for line in refused[:_REFUSED]:
-            page.write(line, 8)
+            page.write(textwrap.shorten(line, _LONGEST, placeholder=" ..."), 8)
         if len(refused) > _REFUSED:
             page.write(f"and {len(refused) - _REFUSED} more, in the structured report", 8)
         page.skip(4)

@@ -19,6 +19,10 @@ from .web import Row, listed_image, text
 __all__ = ["Fetcher", "Poller", "Source"]
 
 
+_ALL_AFTER_S = 3600.0
+"""An image that took the place of another leaves the count of a study as it was: now and then all are listed."""
+
+
 class Source(Protocol):
     """A PACS that is asked; see :class:`~.web.Pacs`."""
 
@@ -60,7 +64,7 @@ class Poller:
         self.filters, self.poll_s, self.look_back_days, self._clock = dict(filters), poll_s, look_back_days, clock
         self._counts: dict[str, str] = {}
         self._open: set[str] = set()
-        self._failures, self._next = 0, 0.0
+        self._failures, self._next, self._looked_at_all = 0, 0.0, clock()
 
     def step(self) -> bool:
         """Look once, if it is time to."""
@@ -78,6 +82,8 @@ class Poller:
         return False
 
     def _look(self, arrivals: Arrivals) -> None:
+        if self._clock() - self._looked_at_all > _ALL_AFTER_S:
+            self._looked_at_all, self._counts = self._clock(), {}
         counts = {}
         for row in self.source.studies(self._filters()):
             uid, count = text(row, "0020000D"), text(row, "00201208")

@@ -28,7 +28,12 @@ _FRONTS: dict[str, tuple[type[Settings], str, str]] = {
 def add_serve_verb(verbs: Any) -> None:
     """Add the parser of this verb to the command line's subparsers."""
     serve = verbs.add_parser("serve", help="results for a PACS, unattended", description=_NOTE, allow_abbrev=False)
-    serve.set_defaults(verb=lambda *_: serve.print_help(), name="serve")
+
+    def no_front(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
+        serve.print_help()
+        return 2
+
+    serve.set_defaults(verb=no_front, name="serve")
     kinds = serve.add_subparsers(metavar="FRONT", title="fronts")
     for name, (settings, text, runner) in _FRONTS.items():
         front = kinds.add_parser(

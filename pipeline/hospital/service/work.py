@@ -61,7 +61,6 @@ class StudyWork:
             return Trouble(type(error).__name__, place_of(error.__traceback__))
 
     def _load(self) -> tuple[Any, Any]:
-        _begin()
         import torch
 
         from ...gate import gate_policy
@@ -71,13 +70,15 @@ class StudyWork:
         from ..results import DEFAULT, check_kinds
         from ..study import StudyEngine
 
-        torch.set_num_threads(self.threads)
+        check_kinds(DEFAULT if self.results is None else self.results)
+        policy = gate_policy(self.gate)
         model = load_model(
             self.checkpoint, operating_points=self.operating_points, device=self.device, quantile=self.quantile
         )
-        check_kinds(DEFAULT if self.results is None else self.results)
+        _begin()  # from here on there are patients
+        torch.set_num_threads(self.threads)
         decode = isolated(model.transform)
-        engine = StudyEngine(model, policy=gate_policy(self.gate), decode=decode)
+        engine = StudyEngine(model, policy=policy, decode=decode)
         _test(engine)
         _limit_memory(self.memory_mb)
         _loaded[self] = engine, decode

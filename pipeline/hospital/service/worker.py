@@ -43,7 +43,7 @@ class Worker:
         work: Work,
         *,
         timeout_s: float = 600.0,
-        start_s: float = 300.0,
+        start_s: float = 900.0,
         stopping: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

@@ -93,6 +93,13 @@ def test_files_are_told_apart_by_study(tmp_path, exam):
     assert [len(files) for files in studies_of([*paths_of(exam), *paths_of(later), tmp_path / "note.txt"])] == [4, 2, 1]
 
 
+def test_results_that_came_back_with_the_study_are_left_out(tmp_path, engine, exam):
+    process_files(paths_of(exam), engine, tmp_path, ["sr", "overlay"])
+    came_back = sorted(tmp_path.glob("*.dcm"))
+    assert len(came_back) == 5
+    assert studies_of([*paths_of(exam), *came_back]) == [paths_of(exam)]
+
+
 def test_the_command_ends_with_the_worst_of_its_studies(tmp_path, checkpoint, exam, capsys):
     incoming = tmp_path / "in"
     incoming.mkdir()

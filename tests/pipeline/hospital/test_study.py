@@ -112,3 +112,13 @@ def test_the_map_of_one_pass_is_grad_cam(model, exam):
     found = HospitalModel(network, model.transform, STAMP).score(item)
     expected = TokenGradCAM(network)(torch.cat([item["image"], item["mask"]])[None])
     torch.testing.assert_close(found.heat, expected[0], rtol=1e-4, atol=1e-5)
+
+
+def test_a_failure_of_the_model_still_names_the_images(model, exam):
+    failing = HospitalModel(model.network, model.transform, STAMP)
+    failing.answer = lambda images: 1 / 0
+    result = StudyEngine(failing, decode=here(model.transform)).process(paths_of(exam))
+    assert result.status == StudyStatus.FAILED
+    assert len(result.views) == 4
+    assert not result.scored()
+    assert result.study_instance_uid is not None

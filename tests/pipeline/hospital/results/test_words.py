@@ -1,12 +1,15 @@
 """What every object says of itself, and what none may say."""
 
 import re
+from dataclasses import replace
 
 import highdicom as hd
 import pydicom
 import pytest
 from mammo.pipeline.hospital.result import NOTICE
 from mammo.pipeline.hospital.results import write_objects
+from mammo.pipeline.hospital.results.common import ObjectContext
+from mammo.pipeline.hospital.results.document_page import draw_page
 from mammo.pipeline.hospital.results.wording import ascii_text
 
 from .conftest import NAME, NOW, STAMP, lines_of, planted, write_exam
@@ -144,6 +147,21 @@ def test_what_the_font_of_the_page_lacks_is_left_to_the_header(tmp_path):
     page.write_bytes(document.EncapsulatedDocument)
     lines_of("pdftotext", page, tmp_path / "page.txt")
     assert (tmp_path / "page.txt").read_text().count("(in the header)") == 2
+
+
+def test_a_page_with_much_to_say_is_one_page_and_nothing_stands_below_it(exams, tmp_path):
+    result = planted(exams["MONOCHROME2"])
+    refused = replace(result.views[0], probability=None, regions=(), reasons=("implant",), messages=("long " * 80,))
+    many = tuple(replace(refused, path=f"{n}", sop_instance_uid=f"1.2.{n}") for n in range(30))
+    told = replace(result, views=(*result.views, *many), missing_views=("R CC", "L CC"))
+    context = replace(ObjectContext.of(result, NOW), result=told)
+    (tmp_path / "page.pdf").write_bytes(draw_page(context))
+    lines_of("pdftotext", "-bbox", tmp_path / "page.pdf", tmp_path / "page.html")
+    page = (tmp_path / "page.html").read_text()
+    assert page.count("<page ") == 1
+    height = float(re.search(r'<page width="[\d.]+" height="([\d.]+)"', page)[1])
+    assert max(map(float, re.findall(r'yMax="([\d.]+)"', page))) < height - 10
+    assert "decisions." in page  # the notice, which comes last
 
 
 def test_ascii_text_keeps_letters_and_loses_accents_and_spaces_without_width():

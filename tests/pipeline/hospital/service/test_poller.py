@@ -94,6 +94,18 @@ def test_a_study_that_does_not_change_is_not_asked_about_again(pacs, poll, arriv
     assert len(pacs.asked) == asked + 2
 
 
+def test_an_image_that_took_the_place_of_another_is_seen_within_an_hour(desk, pacs, poll, arrivals, clock, make):
+    pacs.add("1.2.3", "1.2.3.1", make.mammogram)
+    poll()
+    clock.pass_s(60)
+    arrivals.settle(60, 600)
+    pacs.held.clear()
+    pacs.add("1.2.3", "1.2.3.2", make.mammogram)
+    for _ in range(3600 // 15 + 1):
+        poll()
+    assert desk.jobs.counts() == {QUIET: 1, RECEIVED: 1}
+
+
 def test_it_asks_within_its_window_and_filters(pacs, poll, desk, arrivals, clock):
     from datetime import datetime, timedelta
 
@@ -168,4 +180,14 @@ def test_what_is_not_what_was_listed_is_refused(fetch, desk, options, reason):
     with pytest.raises(InstanceError) as caught:
         fetch(**options)
     assert caught.value.reason == reason
+    assert list(desk.spool.incoming.iterdir()) == []
+
+
+def test_a_deflated_image_is_refused_and_leaves_nothing(fetch, pacs, desk, make, tmp_path):
+    ds = make.dicom(instance="1.2.3.1")
+    ds.file_meta.TransferSyntaxUID = "1.2.840.10008.1.2.1.99"
+    ds.save_as(tmp_path / "deflated", enforce_file_format=True)
+    pacs.fetch = lambda study, series, instance, path: path.write_bytes((tmp_path / "deflated").read_bytes())
+    with pytest.raises(InstanceError, match="deflated"):
+        fetch()
     assert list(desk.spool.incoming.iterdir()) == []

@@ -65,3 +65,8 @@ def test_status_and_retry_look_at_a_folder(serve, desk, queued, capsys):
 def test_another_folder_is_refused(serve, tmp_path):
     with pytest.raises(ValueError, match=r"no jobs\.sqlite"):
         serve("status", tmp_path)
+
+
+def test_without_a_front_there_is_help(serve, capsys):
+    assert serve() == 2
+    assert "dicomweb" in capsys.readouterr().out
