@@ -24,8 +24,8 @@ DEPLOY = {
     "derived/forprocessing_mono1_14b_jpll": ("refuse", FILM | {"for_processing"}),
     "derived/implant_tags_12b": ("refuse", FILM | {"implant", "implant_displaced"}),
     "derived/tomosynthesis_7frames_j2kr_12b": ("refuse", {"tomosynthesis"}),
-    "derived/ts_j2ki_mono2_12b": ("warn", FILM | {"lossy"}),
-    "derived/ts_jlsn_mono2_12b": ("warn", FILM | {"lossy"}),
+    "derived/ts_j2ki_mono2_12b": ("refuse", FILM | {"lossy"}),
+    "derived/ts_jlsn_mono2_12b": ("refuse", FILM | {"lossy"}),
     "real/MG1_J2KI": ("refuse", FILM | {"secondary_capture", "unknown_intent", "lossy"}),
     "real/MG_Explicit_Little": ("refuse", {"magnification", "burned_in_text", "mask_empty"}),
     **{

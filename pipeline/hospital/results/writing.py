@@ -59,7 +59,8 @@ def write_objects(
 
 def _contents(result: StudyResult, kinds: Iterable[str], now: datetime | None) -> dict[str, bytes]:
     """The bytes of each file by its name."""
-    logging.getLogger("highdicom").setLevel(logging.WARNING)  # below that it logs UIDs
+    for name in ("highdicom", "pydicom"):  # below that they log UIDs and values
+        logging.getLogger(name).setLevel(logging.WARNING)
     context = _module("common").ObjectContext.of(result, now)
     made = {kind: getattr(_module(WRITERS[kind]), WRITERS[kind])(context) for kind in kinds}
     return {

@@ -82,7 +82,8 @@ def test_a_result_without_pictures_says_what_to_do(result, tmp_path):
 
 def test_nothing_of_the_patient_is_logged_or_warned_of(result, tmp_path, caplog):
     caplog.set_level(logging.DEBUG)
-    logging.getLogger("highdicom").setLevel(logging.NOTSET)
+    for name in ("highdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.NOTSET)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         write_objects(result, tmp_path / "out", WRITERS, NOW)
