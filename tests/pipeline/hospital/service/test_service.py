@@ -59,14 +59,14 @@ def test_a_study_goes_all_the_way_and_a_stop_ends_everything(settings, handlers,
         service = Service(desk, settings, honest, pacs)
 
         def arrive():
+            while service.arrivals() is None:
+                time.sleep(0.05)
             temporary = desk.spool.temporary()
             temporary.write_bytes(b"image")
             keys = desk.names.study("1.2.3"), desk.names.instance("1.2.3.4")
             desk.spool.adopt(temporary, *keys)
-            while service.arrivals() is None:
-                time.sleep(0.05)
             service.arrivals().received(*keys, uid="1.2.3", instance="1.2.3.4", patient="p")
-            while desk.jobs.counts() != {"committed": 1} and threading.active_count() > 1:
+            while desk.jobs.counts() != {"committed": 1}:
                 time.sleep(0.05)
             handlers[signal.SIGTERM]()
 
@@ -79,7 +79,9 @@ def test_a_study_goes_all_the_way_and_a_stop_ends_everything(settings, handlers,
         assert desk.jobs.counts() == {"committed": 1}
         assert pacs.got == [b"result"]
         assert closed == [True]
-        events = [line.split('"event": "')[1].split('"')[0] for line in (desk.folder / "log.jsonl").open()]
+        events = [
+            line.split('"event": "')[1].split('"')[0] for line in (desk.folder / "log.jsonl").read_text().splitlines()
+        ]
     assert events[0] == "started"
     assert events[-1] == "stopped"
     assert "step_failed" in events
