@@ -96,7 +96,8 @@ def _save(ds: Dataset, path: Path, syntax: str = "explicit") -> None:
     ds.file_meta = FileMetaDataset()
     ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     if syntax != "explicit":
-        ds.compress(TRANSFER_SYNTAXES[syntax], generate_instance_uid=False)
+        # Named, since GDCM's encoder of RLE, which pydicom would take first, ends the process at some sizes.
+        ds.compress(TRANSFER_SYNTAXES[syntax], encoding_plugin="pylibjpeg", generate_instance_uid=False)
     path.parent.mkdir(parents=True, exist_ok=True)
     ds.save_as(path, enforce_file_format=True)
 

@@ -26,6 +26,7 @@ HEADLINE = (255, 221, 51)
 TEXT = (235, 235, 235)
 _LEVELS = (0.0, 0.35, 0.7, 1.0)
 _COLOURS = ((255, 235, 60), (255, 170, 20), (255, 80, 20), (255, 0, 60))  # yellow to red, as on the page for people
+_STEPS = 256
 _OPAQUE, _FULL = 0.42, 0.7  # share of the colour at and above this value of the map
 
 
@@ -39,11 +40,22 @@ def heated(image: NDArray[np.float32], heat: NDArray[np.float32]) -> Picture:
     Returns:
         ``(h, w, 3)`` RGB; red, green and blue are equal wherever the map is below :data:`COLD`.
     """
-    heat = np.clip(np.nan_to_num(heat), 0, 1)
-    grey = np.repeat(np.round(np.clip(image, 0, 1) * 255)[..., None], 3, axis=2)
-    colours = np.stack([np.interp(heat, _LEVELS, [colour[c] for colour in _COLOURS]) for c in range(3)], axis=-1)
-    alpha = _OPAQUE * np.clip((heat - COLD) / (_FULL - COLD), 0, 1)[..., None]
-    return np.round(grey * (1 - alpha) + colours * alpha).astype(np.uint8)
+    place = np.round(np.clip(np.nan_to_num(heat), 0, 1) * (_STEPS - 1)).astype(np.uint8)
+    grey = np.clip(image, 0, 1, dtype=np.float32) * 255
+    keep, add = _tint()
+    return (add.take(place, axis=0) + (grey * keep.take(place))[..., None]).astype(np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _tint() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """By value of the map in 256 steps: the share of the grey that stays, and the colour that is added, half a step up.
+
+    Adding a half makes the cut to whole numbers a rounding.
+    """
+    warmth = np.linspace(0, 1, _STEPS, dtype=np.float32)
+    colours = np.stack([np.interp(warmth, _LEVELS, [colour[c] for colour in _COLOURS]) for c in range(3)], axis=-1)
+    alpha = _OPAQUE * np.clip((warmth - COLD) / (_FULL - COLD), 0, 1)[:, None]
+    return np.float32(1 - alpha[:, 0]), np.float32(colours * alpha + 0.5)
 
 
 def boxed(picture: Picture, boxes: Sequence[Box], scale: float) -> Picture:

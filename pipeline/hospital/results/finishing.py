@@ -1,14 +1,13 @@
-"""The last step of every object: whose it is, that an algorithm made it, when, and how its pixels are stored."""
+"""The last step of every object: whose it is, that an algorithm made it, and when."""
 
 from __future__ import annotations
 
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
-from pydicom.uid import RLELossless
 
 from .common import MANUFACTURER, ObjectContext
 
-__all__ = ["compress", "finish"]
+__all__ = ["finish"]
 
 TIMES = {
     "SeriesDate": "SeriesTime",
@@ -46,12 +45,3 @@ def finish(ds: Dataset, context: ObjectContext, description: str) -> Dataset:
         if "ContributionDateTime" in item:  # highdicom's own
             item.ContributionDateTime = date + time
     return ds
-
-
-def compress(ds: Dataset) -> None:
-    """Compress pixels as RLE Lossless, which every archive takes and any receiver's library can undo.
-
-    The encoder is named: by default pydicom takes GDCM's where that is installed, and that one ends the process on
-    pictures whose size is no multiple of its segments (python-gdcm 3.2.6, "image_len % MaxNumSegments == 0").
-    """
-    ds.compress(RLELossless, encoding_plugin="pylibjpeg", generate_instance_uid=False)

@@ -10,7 +10,7 @@ from pydicom.sr.codedict import codes
 
 from ..result import NOTICE
 from .common import ObjectContext
-from .finishing import compress, finish
+from .finishing import finish
 from .segmentation import segment_of, segmentation_of
 
 __all__ = ["heat_map"]
@@ -54,6 +54,5 @@ def heat_map(context: ObjectContext) -> list[Dataset]:
             content_description="AI explanation map",
             **context.place(KIND, view),
         )
-        compress(ds)
         made.append(finish(ds, context, "explanation map"))
     return made

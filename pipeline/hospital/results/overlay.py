@@ -12,7 +12,7 @@ from ..page_words import numbers
 from ..result import NOTICE, ViewResult
 from .common import MANUFACTURER, ObjectContext
 from .drawing import COLD, Picture, boxed, captioned, heated, labelled, page_of_text
-from .finishing import compress, finish
+from .finishing import finish
 from .report_codes import coded
 from .wording import ascii_text, exam_words, refused_words, score_words
 
@@ -101,7 +101,6 @@ def _capture(context: ObjectContext, picture: Picture, view: ViewResult | None) 
         contributing_equipment=context.contributing,
         **context.place(KIND, view),
     )
-    compress(ds)
     ds.BurnedInAnnotation = "YES"
     return ds
 
