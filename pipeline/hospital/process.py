@@ -35,7 +35,11 @@ EXIT_STATUS: Mapping[StudyStatus, int] = {
 
 
 def process_files(
-    paths: Iterable[str | Path], engine: StudyEngine, folder: str | Path, kinds: Sequence[str] = DEFAULT
+    paths: Iterable[str | Path],
+    engine: StudyEngine,
+    folder: str | Path,
+    kinds: Sequence[str] = DEFAULT,
+    predecessor: Path | None = None,
 ) -> StudyResult:
     """Process one study and write what it gave into ``folder``.
 
@@ -47,6 +51,7 @@ def process_files(
         engine: what processes it.
         folder: made where missing.
         kinds: of DICOM objects, see :data:`~mammo.pipeline.hospital.results.WRITERS`.
+        predecessor: the report that an earlier process gave of the same study, which the new one then names.
 
     Raises:
         ValueError: an unknown kind.
@@ -57,7 +62,7 @@ def process_files(
     result = engine.process(paths)
     (folder / RESULT).unlink(missing_ok=True)
     with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
-        written = [*write_objects(result, Path(temporary) / "objects", kinds)]
+        written = [*write_objects(result, Path(temporary) / "objects", kinds, predecessor=predecessor)]
         written.append(write_page(result, Path(temporary) / PAGE))
         files = {path.name: sha256_of(path) for path in written}
         for path in written:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cached_property
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from highdicom import AlgorithmIdentificationSequence, ContributingEquipment
@@ -17,7 +18,7 @@ from ....transforms.dicom_file import open_dicom
 from ....transforms.geometry import Box
 from ..result import NOTICE, Pictures, StudyResult, ViewResult
 from .kinds import SERIES_NUMBERS
-from .source import identity_of, image_facts, same_owner
+from .source import identity_of, image_facts, predecessor_of, same_owner
 from .wording import ascii_text, hanging
 
 __all__ = ["MANUFACTURER", "Mark", "ObjectContext"]
@@ -52,15 +53,17 @@ class ObjectContext:
             the images of one patient and one study, in hanging order.
         identity: of that patient and study.
         now: content date and time of all objects.
+        predecessor: identifiers of the report of an earlier result of this study, None without.
     """
 
     result: StudyResult
     headers: Mapping[str, Dataset]
     identity: Dataset
     now: datetime
+    predecessor: Dataset | None = None
 
     @classmethod
-    def of(cls, result: StudyResult, now: datetime | None = None) -> ObjectContext:
+    def of(cls, result: StudyResult, now: datetime | None = None, predecessor: Path | None = None) -> ObjectContext:
         """Read the headers of the images that a result knows.
 
         An object belongs to one patient and one study. Where images were mixed up, that of the first image gets the
@@ -81,7 +84,8 @@ class ObjectContext:
                 headers[str(view.sop_instance_uid)] = image_facts(header)
         moment = now or datetime.now()
         # DICOM's times are those of the clock on the wall, unless an object says otherwise.
-        return cls(result, headers, identity, moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment)
+        moment = moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment
+        return cls(result, headers, identity, moment, predecessor and predecessor_of(predecessor, identity))
 
     @cached_property
     def views(self) -> list[ViewResult]:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydicom import dcmread
 from pydicom.config import RAISE, disable_value_validation
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataelem import DataElement, RawDataElement
@@ -12,7 +14,7 @@ from pydicom.dataset import Dataset
 from pydicom.multival import MultiValue
 from pydicom.valuerep import validate_value
 
-__all__ = ["identity_of", "image_facts", "same_owner"]
+__all__ = ["identity_of", "image_facts", "predecessor_of", "same_owner"]
 
 IDENTITY = (
     "SpecificCharacterSet",
@@ -99,6 +101,17 @@ def same_owner(one: Dataset, other: Dataset) -> bool:
     tags = ("StudyInstanceUID", "PatientID", "IssuerOfPatientID")
     with disable_value_validation():
         return all(str(one.get(tag) or "").strip() == str(other.get(tag) or "").strip() for tag in tags)
+
+
+def predecessor_of(path: Path, identity: Dataset) -> Dataset | None:
+    """What names an earlier report in a new one; None for that of another patient or study.
+
+    Raises:
+        OSError: as the file system raises it.
+        pydicom.errors.InvalidDicomError: it is no DICOM file.
+    """
+    report = dcmread(path, stop_before_pixels=True)
+    return image_facts(report) if same_owner(identity_of(report), identity) else None
 
 
 def image_facts(header: Dataset) -> Dataset:

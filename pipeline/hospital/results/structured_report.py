@@ -49,6 +49,7 @@ def structured_report(context: ObjectContext) -> list[Dataset]:
         manufacturer=MANUFACTURER,
         is_complete=whole,
         is_verified=False,
+        previous_versions=None if context.predecessor is None else [context.predecessor],
         contributing_equipment=context.contributing,
         coding_schemes=[CodingSchemeIdentificationItem(SCHEME, name="mammo", responsible_organization="mammo")],
         **context.place(KIND),

@@ -25,7 +25,11 @@ _NUMBERS = itertools.count()
 
 
 def write_objects(
-    result: StudyResult, folder: str | Path, kinds: Iterable[str] = DEFAULT, now: datetime | None = None
+    result: StudyResult,
+    folder: str | Path,
+    kinds: Iterable[str] = DEFAULT,
+    now: datetime | None = None,
+    predecessor: Path | None = None,
 ) -> list[Path]:
     """Write a result as DICOM files into a new folder.
 
@@ -38,6 +42,8 @@ def write_objects(
         folder: to be made; there may be an empty one.
         kinds: of objects, see :data:`~mammo.pipeline.hospital.results.WRITERS`.
         now: content date and time, the present by default; whoever may have to write again keeps it.
+        predecessor: the report of an earlier result of the same study, which the new report names; images may have come
+            late, or the model may be another.
 
     Returns:
         The files by kind and number. None, and no folder, where no header of the study can be read: then nobody knows
@@ -53,15 +59,17 @@ def write_objects(
     asked = check_kinds(kinds)
     if not any(view.sop_instance_uid for view in result.views):
         return []
-    files = _contents(result, asked, now)
+    files = _contents(result, asked, now, predecessor)
     return _place(files, Path(folder)) if files else []
 
 
-def _contents(result: StudyResult, kinds: Iterable[str], now: datetime | None) -> dict[str, bytes]:
+def _contents(
+    result: StudyResult, kinds: Iterable[str], now: datetime | None, predecessor: Path | None
+) -> dict[str, bytes]:
     """The bytes of each file by its name."""
     for name in ("highdicom", "pydicom"):  # below that they log UIDs and values
         logging.getLogger(name).setLevel(logging.WARNING)
-    context = _module("common").ObjectContext.of(result, now)
+    context = _module("common").ObjectContext.of(result, now, predecessor)
     made = {kind: getattr(_module(WRITERS[kind]), WRITERS[kind])(context) for kind in kinds}
     return {
         f"{kind}-{number}.dcm": _encoded(ds) for kind, objects in made.items() for number, ds in enumerate(objects, 1)

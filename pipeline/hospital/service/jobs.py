@@ -89,6 +89,15 @@ class Jobs:
             values = {"folder": folder, "result": result, "outcome": outcome, "codes": codes}
             return self.move(job, COMPUTED, **values, computed=self.clock())
 
+    def sent_before(self, job: Job) -> Job | None:
+        """The latest job of the same study whose result the PACS has, and we still have."""
+        found = self.table.jobs(
+            "study = ? AND number < ? AND sent IS NOT NULL AND folder != '' ORDER BY number DESC LIMIT 1",
+            job.study,
+            job.number,
+        )
+        return found[0] if found else None
+
     def asked_about(self) -> Job | None:
         """A sent job about which the PACS is to be asked now."""
         found = self.table.jobs("state = ? AND due > 0 AND due <= ? ORDER BY due LIMIT 1", SENT, self.clock())

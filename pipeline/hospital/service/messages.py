@@ -14,11 +14,13 @@ class Task(NamedTuple):
         paths: of its images.
         folder: empty, for the result.
         answer: None, or the reason for which the study is not processed again but answered as failed.
+        predecessor: None, or the file of the latest report of this study that the PACS has.
     """
 
     paths: tuple[str, ...]
     folder: str
     answer: str | None = None
+    predecessor: str | None = None
 
 
 class Answer(NamedTuple):

@@ -96,7 +96,8 @@ class StudyWork:
 
         kinds: Sequence[str] = DEFAULT if self.results is None else self.results
         who: Any = engine if task.answer is None else _GivenUp(engine.model.stamp, task.answer)
-        result = process_files(task.paths, who, Path(task.folder), kinds)
+        before = None if task.predecessor is None else Path(task.predecessor)
+        result = process_files(task.paths, who, Path(task.folder), kinds, before)
         codes = {code for view in result.views for code in (*view.reasons, *view.warnings)}
         return Answer(result.job, str(result.status.value), tuple(sorted(codes)))
 

@@ -13,6 +13,8 @@ from .table import Job
 
 __all__ = ["Worker"]
 
+REPORT = "sr-1.dcm"
+
 _KEPT_ALIVE_S = 20.0
 """Between calls: the process ends after a minute without one, and the model would have to be loaded again."""
 
@@ -87,7 +89,8 @@ class Worker:
         spool = self.desk.spool
         images = self.desk.jobs.images(job)
         folder = spool.new_result_folder()
-        task = Task(tuple(str(spool.path(job.study, key)) for key in images), str(folder), job.answer or None)
+        paths = tuple(str(spool.path(job.study, key)) for key in images)
+        task = Task(paths, str(folder), job.answer or None, self._predecessor(job))
         began = self._clock()
         said = self._call(task, self.timeout_s)
         self._asked = None if isinstance(said, Lost) else self._clock()
@@ -101,6 +104,12 @@ class Worker:
         codes = " ".join(sorted({*said.codes, *self.desk.jobs.refusals(job)}))
         job = self.desk.jobs.computed(job, folder.name, said.result, said.outcome, codes)
         self.desk.say(job.state, job, result=said.result, outcome=said.outcome, seconds=round(self._clock() - began, 3))
+
+    def _predecessor(self, job: Job) -> str | None:
+        """The report that this job's will follow, where that is kept still."""
+        earlier = self.desk.jobs.sent_before(job)
+        report = earlier and self.desk.spool.results / earlier.folder / REPORT
+        return str(report) if report and report.is_file() else None
 
     def _failed(self, job: Job, reason: str) -> None:
         """After the last attempt the study is answered as failed: silence could be read as normal."""

@@ -3,9 +3,9 @@
 import highdicom as hd
 import pydicom
 import pytest
-from mammo.pipeline.hospital.results import SERIES_NUMBERS, WRITERS
+from mammo.pipeline.hospital.results import SERIES_NUMBERS, WRITERS, write_objects
 
-from .conftest import PER_VIEW, lines_of
+from .conftest import NOW, PER_VIEW, lines_of
 
 NAMES = [f"{kind}-{n}" for kind in WRITERS for n in range(1, 5 if kind in PER_VIEW else 2)]
 
@@ -57,6 +57,22 @@ def test_instances_are_numbered_within_their_kind(files):
     for kind in PER_VIEW:
         numbers = [int(pydicom.dcmread(path).InstanceNumber) for name, path in files.items() if name.startswith(kind)]
         assert numbers == [1, 2, 3, 4]
+
+
+def test_a_report_names_the_earlier_one_of_its_study_and_none_of_another_patient(result, objects, tmp_path):
+    files = objects["MONOCHROME2"]
+    (path,) = write_objects(result, tmp_path / "late", ["sr"], NOW, files["sr-1"])
+    before, after = pydicom.dcmread(files["sr-1"]), pydicom.dcmread(path)
+    (study,) = after.PredecessorDocumentsSequence
+    (series,) = study.ReferencedSeriesSequence
+    (document,) = series.ReferencedSOPSequence
+    assert (study.StudyInstanceUID, series.SeriesInstanceUID) == (before.StudyInstanceUID, before.SeriesInstanceUID)
+    assert document.ReferencedSOPInstanceUID == before.SOPInstanceUID
+    assert [line for line in lines_of("dciodvfy", path) if line.startswith(("Error", "Abort"))] == []
+    before.PatientID = "another"
+    before.save_as(tmp_path / "another.dcm")
+    (path,) = write_objects(result, tmp_path / "alone", ["sr"], NOW, tmp_path / "another.dcm")
+    assert "PredecessorDocumentsSequence" not in pydicom.dcmread(path)
 
 
 def test_nothing_is_compressed_since_only_that_is_taken_by_every_receiver(files):

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 from mammo.pipeline.hospital.service.messages import Answer, Ready, Trouble
-from mammo.pipeline.hospital.service.states import COMPUTED, DEAD, FAILED, QUEUED, RUNNING
-from mammo.pipeline.hospital.service.worker import Worker
+from mammo.pipeline.hospital.service.states import COMPUTED, DEAD, FAILED, QUEUED, RUNNING, SENT
+from mammo.pipeline.hospital.service.worker import REPORT, Worker
 
 
 def honest(task):
@@ -53,6 +53,25 @@ def test_a_study_is_computed_and_its_result_is_on_disk(desk, queued):
     assert (job.result, job.outcome, job.codes) == ("result", "analysed", "implant")
     assert (worker.ready, worker.model) == (True, "model")
     assert not worker.step()
+
+
+def test_a_study_with_a_late_image_is_told_of_the_report_that_the_pacs_has(desk, queued):
+    def work(task):
+        if task is None:
+            return Ready("model")
+        (Path(task.folder) / REPORT).write_text(str(task.predecessor))
+        return Answer(task.folder, "analysed")
+
+    worker, told = Worker(desk, work), []
+    for instance in ("1.2.3.1", "1.2.3.2", "1.2.3.3"):
+        queued(instance=instance)
+        assert worker.step()
+        job = desk.jobs.table.jobs("1 = 1 ORDER BY number DESC")[0]
+        told.append((desk.spool.results / job.folder / REPORT).read_text())
+        if instance == "1.2.3.1":  # the second is never sent: nobody has it
+            desk.jobs.move(job, SENT, sent=1.0)
+            sent = desk.spool.results / job.folder / REPORT
+    assert told == ["None", str(sent), str(sent)]
 
 
 def crash():
