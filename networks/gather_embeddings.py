@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, distributed
 
-__all__ = ["gather_with_gradient"]
+__all__ = ["filled_up", "gather_with_gradient"]
 
 
 def gather_with_gradient(x: Tensor) -> Tensor:
@@ -25,6 +25,20 @@ def gather_with_gradient(x: Tensor) -> Tensor:
     if not (distributed.is_available() and distributed.is_initialized()):
         return x
     return cast(Tensor, _Gather.apply(x))
+
+
+def filled_up(x: Tensor, value: int) -> Tensor:
+    """Make the last dimension as long as the longest of all processes, which must call it together.
+
+    Shape:
+        - x: ``(..., S)``.
+        - output: ``(..., S')``, ended by ``value``; x itself where no process group is initialised.
+    """
+    if not (distributed.is_available() and distributed.is_initialized()):
+        return x
+    longest = torch.tensor(x.shape[-1], device=x.device)
+    distributed.all_reduce(longest, distributed.ReduceOp.MAX)
+    return torch.nn.functional.pad(x, (0, int(longest) - x.shape[-1]), value=value)
 
 
 class _Gather(torch.autograd.Function):

@@ -6,10 +6,13 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn import functional as F
 
-from ..gather_embeddings import gather_with_gradient
+from ..gather_embeddings import filled_up, gather_with_gradient
 from ..image_text import ImageTextOutput
 
-__all__ = ["ImageTextContrastiveLoss", "MultiViewSupervision", "SigmoidLoss"]
+__all__ = ["NOTHING", "ImageTextContrastiveLoss", "MultiViewSupervision", "SigmoidLoss"]
+
+NOTHING = torch.iinfo(torch.int64).min
+"""The id that fills up what texts say."""
 
 IMAGES, TEXTS = ("image", "other_image"), ("text", "other_text")
 
@@ -23,9 +26,9 @@ class MultiViewSupervision(nn.Module):
     way back (four), each view among the other views (two), and each text among the other texts (two). With everything
     alike it is :math:`(1 + w_i + w_t) \log B`, as published :math:`2.5 \log B`.
 
-    Texts that are equal cannot be told apart: targets are uniform over all columns that are right. A text is right for
-    an image whose report has it, a text for another if either is of the other's report. Views are told apart breast by
-    breast, whatever the reports say.
+    Targets are uniform over all columns that are right. A text is right for every image whose report says all that it
+    says, and for a text if either says no more than the other's report: "no mass" is true of most breasts, and nothing
+    in it tells them apart. Views are told apart breast by breast, whatever the reports say.
 
     Args:
         image_weight: :math:`w_i`.
@@ -40,8 +43,10 @@ class MultiViewSupervision(nn.Module):
 
     Shape:
         - output: see :class:`ImageTextOutput`, with both views and both texts.
-        - groups: ``(B,)`` int64, equal where texts are equal, in all processes alike (such as a hash), or ``(B, 2)``,
-          for text and other text; None: all are different.
+        - groups: what texts say, as int64 ids that are equal where the same is said, in all processes alike (such as
+          hashes): ``(B, 3, S)``, of text, other text and report, each filled up with :data:`NOTHING`; ``(B,)`` or
+          ``(B, 2)``, an id of the whole text, or of text and other text, where the report is these; None: all are
+          different.
         - result: scalar.
 
     Raises:
@@ -184,11 +189,10 @@ class _Pairs:
         self.row_has: Tensor | None = None
         self.column_has: Tensor | None = None
         if groups is not None:
-            own = _texts_of(groups, b)
-            every = gather_with_gradient(own) if gather else own
-            equal = own[:, None, :, None] == every[None, :, None, :]  # (B, N, 2, 2), text of row, text of column
-            self.row_has = equal.any(dim=2)  # (B, N, 2), each text of the column's report
-            self.column_has = equal.any(dim=3)  # (B, N, 2), each text of the row's report
+            own = _statements(groups, b)
+            every = gather_with_gradient(filled_up(own, NOTHING)) if gather else own
+            self.row_has = _told(every[:, :2], own[:, 2]).permute(2, 0, 1)  # (B, N, 2), each text of the column
+            self.column_has = _told(own[:, :2], every[:, 2]).transpose(1, 2)  # (B, N, 2), each text of the row
 
     def between(self, rows: tuple[str, ...], columns: tuple[str, ...]) -> list[tuple[str, str]]:
         """All pairs of names that are there, but for an item with itself."""
@@ -224,11 +228,30 @@ class _Pairs:
         return {"accuracy": right.float().mean(), "scale": self.scale.detach()}
 
 
-def _texts_of(groups: Tensor, b: int) -> Tensor:
-    """Ids ``(B, 2)`` of text and other text."""
+def _statements(groups: Tensor, b: int) -> Tensor:
+    """Ids ``(B, 3, S)`` of what text, other text and report say."""
+    if groups.ndim == 3 and groups.shape[:2] == (b, 3):
+        return groups
     if groups.shape not in ((b,), (b, 2)):
-        raise ValueError(f"groups must be ({b},), or ({b}, 2) for text and other text; got {tuple(groups.shape)}")
-    return groups.reshape(b, -1).expand(-1, 2)
+        raise ValueError(
+            f"groups must be ({b},), or ({b}, 2) for text and other text, or ({b}, 3, S) for what these and the report "
+            f"say; got {tuple(groups.shape)}"
+        )
+    report = groups.reshape(b, -1).expand(-1, 2)
+    nothing = torch.full_like(report, NOTHING)
+    return torch.stack([torch.stack([report[:, k], nothing[:, k]], dim=1) for k in (0, 1)] + [report], dim=1)
+
+
+def _told(texts: Tensor, reports: Tensor) -> Tensor:
+    """``(B, 2, N)`` bool, whether a report ``(N, S)`` says all that a text ``(B, 2, S)`` says."""
+    said = [texts.flatten(0, 1), reports]
+    ids, places = torch.unique(torch.cat([part.flatten() for part in said]), return_inverse=True)
+    has = []
+    for part, where in zip(said, places.split([part.numel() for part in said]), strict=True):
+        empty = torch.zeros(len(part), len(ids), device=ids.device)  # counts of float32 are exact
+        has.append(empty.scatter_(1, where.reshape(part.shape), 1.0))
+    has[1][:, ids == NOTHING] = 1.0
+    return (has[0] @ (1.0 - has[1]).mT == 0).reshape(*texts.shape[:2], len(reports))
 
 
 def _refuse_bias(output: ImageTextOutput) -> None:

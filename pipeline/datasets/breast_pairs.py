@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,10 +30,12 @@ class BreastTexts(NamedTuple):
     Attributes:
         texts: its report in parts, each once.
         augmented: another wording of each, or nothing.
+        facts: what a sentence says, where others say the same in other words; every other sentence says itself.
     """
 
     texts: list[str]
     augmented: list[str]
+    facts: Mapping[str, str] = MappingProxyType({})
 
 
 TextSource = Callable[[Sequence[Mapping[str, Any]], "np.random.Generator | None"], BreastTexts]
@@ -117,7 +120,7 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
 
     An item holds the image and the other image under each key and ``other_`` before it, each through the transforms of
     ``images`` with random numbers of its own; ``texts`` and ``augmented_texts`` (lists, perhaps of other lengths in
-    each item); ``patient_id``, ``laterality`` and ``breast_id``.
+    each item) and ``facts``, see :class:`BreastTexts`; ``patient_id``, ``laterality`` and ``breast_id``.
 
     Args:
         images: the dataset of the images, such as :class:`~mammo.pipeline.datasets.PreparedDataset`: its ``data`` are
@@ -180,6 +183,7 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
         return item | {
             "texts": texts.texts,
             "augmented_texts": texts.augmented,
+            "facts": dict(texts.facts),
             "patient_id": breast.patient_id,
             "laterality": breast.laterality,
             "breast_id": breast.breast_id,

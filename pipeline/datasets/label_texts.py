@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.utils import StrEnum, look_up_option
 
-from ..text.synthesis import Details, absent_types, synthesise
+from ..text.synthesis import Details, absent_types, write_sentences
 from ..text.vocabulary import FINDINGS
 from .breast_pairs import BreastTexts, TextSource, report_texts
 
@@ -30,9 +30,9 @@ def label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator |
     """A report of what is labelled on the images of a breast, after Mammo-CLIP's image-label data (arXiv:2405.12255).
 
     A sentence for every finding and one for every type that was looked for and not found
-    (:func:`~mammo.pipeline.text.synthesise`, details as they are known, no side and no density). With a generator every
-    call draws other words, and a second wording of the same as ``augmented``. Nothing is told of images without
-    ``findings`` of the vocabulary and without ``looked_for``.
+    (:func:`~mammo.pipeline.text.synthesis.write_sentences`, details as they are known, no side and no density). With a
+    generator every call draws other words, and a second wording of the same as ``augmented``. Nothing is told of images
+    without ``findings`` of the vocabulary and without ``looked_for``.
     """
     findings = [one for record in records for one in record.get("findings", ()) if one.get("type") in FINDINGS]
     told = [{name: one[name] for name in WORDS if name in one} for one in findings]
@@ -42,8 +42,9 @@ def label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator |
     denied = [name for name in FINDINGS if name in sought and name in absent]
     if not there and not denied:
         return BreastTexts([], [])
-    wordings = [synthesise(there, denied, details=Details.KNOWN, rng=rng) for _ in range(1 if rng is None else 2)]
-    return BreastTexts(wordings[:1], wordings[1:])
+    drawn = [write_sentences(there, denied, details=Details.KNOWN, rng=rng) for _ in range(1 if rng is None else 2)]
+    wordings = [" ".join(sentences) for sentences in drawn]
+    return BreastTexts(wordings[:1], wordings[1:], {s: fact for sentences in drawn for s, fact in sentences.items()})
 
 
 def report_and_label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator | None = None) -> BreastTexts:
@@ -53,7 +54,9 @@ def report_and_label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.
         return label_texts(records, rng)
     if told.augmented or rng is None:
         return told
-    return BreastTexts(told.texts, [text for _ in told.texts for text in label_texts(records, rng).texts])
+    reworded = [label_texts(records, rng) for _ in told.texts]
+    facts = {sentence: fact for one in reworded for sentence, fact in one.facts.items()}
+    return BreastTexts(told.texts, [text for one in reworded for text in one.texts], facts)
 
 
 _SOURCES: Mapping[Texts, TextSource] = {

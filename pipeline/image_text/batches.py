@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,36 +13,52 @@ import torch
 from monai.data import list_data_collate
 from torch import Tensor
 
+from ...networks.losses.image_text import NOTHING
 from ...networks.text_encoder import TextEncoder, load_text_encoder, small_text_encoder
 from ..datasets.breast_pairs import TextSource, report_texts
 from ..engines import RandomBatches
 from ..files import write_atomically
-from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, train_tokenizer
+from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, split_sentences, train_tokenizer
 
 __all__ = ["PrepareImageTextBatch", "collate_pairs", "report_tokenizer", "text_encoder", "text_ids"]
 
-TEXTS = ("texts", "augmented_texts")
+TEXTS = ("texts", "augmented_texts", "facts")
 _DRAWS = 4
 """Wordings of each record that a vocabulary is learned from, where words are drawn."""
 
 
 def collate_pairs(items: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """A batch of :class:`~mammo.pipeline.datasets.breast_pairs.BreastPairs`, whose texts stay lists of lists."""
+    """A batch of :class:`~mammo.pipeline.datasets.breast_pairs.BreastPairs`; what is told stays a list of items."""
     batch: dict[str, Any] = list_data_collate([{k: v for k, v in item.items() if k not in TEXTS} for item in items])
     return batch | {name: [item[name] for item in items] for name in TEXTS}
 
 
-def text_ids(texts: Sequence[str]) -> Tensor:
+def text_ids(texts: Iterable[str]) -> Tensor:
     """``(B,)`` int64, equal for texts of the same words, in every process and run alike."""
     digests = (hashlib.blake2b(" ".join(text.lower().split()).encode(), digest_size=8).digest() for text in texts)
     return torch.tensor([int.from_bytes(digest, "big", signed=True) for digest in digests], dtype=torch.int64)
 
 
+def statement_ids(firsts: Sequence[str], others: Sequence[str], batch: Mapping[str, Any]) -> Tensor:
+    """What text, other text and all texts of a breast say: an id for each of their sentences, in any order.
+
+    Returns:
+        ``(B, 3, S)`` int64, equal for equal sentences and for those that say the same in other words.
+    """
+    said = []
+    for first, other, texts, augmented, facts in zip(firsts, others, *(batch[name] for name in TEXTS), strict=True):
+        whole = " ".join([*texts, *augmented])
+        parts = [[facts.get(s, s) for s in split_sentences(text)] for text in (first, other, whole)]
+        said += [text_ids(dict.fromkeys(part)) for part in parts]
+    stacked = torch.nn.utils.rnn.pad_sequence(said, batch_first=True, padding_value=NOTHING)
+    return stacked.reshape(len(firsts), 3, -1)
+
+
 class PrepareImageTextBatch(RandomBatches):
     """Draw the texts of a batch of breasts: the ``prepare_batch`` of image-text pretraining.
 
-    Returns MONAI's four-part batch: the images ``(B, 2, H, W)`` (image, breast mask), as target the ids of the texts
-    ``(B, 2)``, equal for equal texts, the other images, and the tokens for the network.
+    Returns MONAI's four-part batch: the images ``(B, 2, H, W)`` (image, breast mask), as target the ids of what is said
+    (:func:`statement_ids`), the other images, and the tokens for the network.
 
     Args:
         tokenizer: of the text encoder.
@@ -86,7 +102,7 @@ class PrepareImageTextBatch(RandomBatches):
         if not self.single:
             tokens, mask = self.tokenizer(others, self.length)
             more |= {"other_tokens": tokens.to(**to), "other_mask": mask.to(**to)}
-        ids = torch.stack([text_ids(firsts), text_ids(others)], dim=1).to(**to)
+        ids = statement_ids(firsts, others, batch).to(**to)
         other = () if self.single else (batch["other_image"].to(**to, **kwargs),)
         return batch["image"].to(**to, **kwargs), ids, other, more
 

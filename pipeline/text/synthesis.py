@@ -12,7 +12,7 @@ from monai.utils import StrEnum, look_up_option
 
 from .vocabulary import COMPOSITIONS, DEPTHS, FINDINGS, KINDS, NO_FINDING, SHAPED_FINDINGS, Kind, spoken
 
-__all__ = ["Details", "absent_types", "bank_size", "sentences", "synthesise"]
+__all__ = ["Details", "absent_types", "bank_size", "sentences", "synthesise", "write_sentences"]
 
 Slots = dict[str, tuple[str, ...]]
 
@@ -74,23 +74,43 @@ def synthesise(
         ValueError: for an unknown finding, side, density, position or depth, a finding that is both there and not,
             and where there is nothing to tell.
     """
-    drawn = look_up_option(details, Details) == Details.DRAWN
-    findings = [{"type": one} if isinstance(one, str) else one for one in positives]
-    normal = _check_types(findings, negatives)
-    told = [
-        _present(_choose(_present_slots(finding, laterality, drawn), rng), KINDS[finding["type"]])
-        for finding in findings
-        if finding["type"] != NO_FINDING
-    ]
-    denied = [name for name in FINDINGS if name in negatives] + [NO_FINDING] * normal
-    told += [_absent(_choose(_absent_slots(name, laterality), rng), KINDS[name]) for name in denied]
-    unique = list(dict.fromkeys(told))
-    if rng is not None:
-        unique = [unique[index] for index in rng.permutation(len(unique))]
-    text = " ".join([*_composition(density, laterality, rng), *unique])
+    told = write_sentences(positives, negatives, laterality=laterality, details=details, rng=rng)
+    text = " ".join([*_composition(density, laterality, rng), *told])
     if not text:
         raise ValueError("a report needs a finding, a negative or a density; give what is known or leave the text out")
     return text
+
+
+def write_sentences(
+    positives: Sequence[str | Mapping[str, Any]],
+    negatives: Sequence[str] = (),
+    *,
+    laterality: str | None = None,
+    details: str = Details.DRAWN,
+    rng: np.random.Generator | None = None,
+) -> dict[str, str]:
+    """The sentences of :func:`synthesise`, density left out, each with what it says.
+
+    That is equal where sentences differ in their words alone: "No mass is seen." and "Negative for mass."
+
+    Raises:
+        ValueError: as :func:`synthesise`; where there is nothing to tell, the result is empty.
+    """
+    drawn = look_up_option(details, Details) == Details.DRAWN
+    findings = [{"type": one} if isinstance(one, str) else one for one in positives]
+    normal = _check_types(findings, negatives)
+    told: dict[str, str] = {}
+    for finding in findings:
+        if finding["type"] != NO_FINDING:
+            slots = _present_slots(finding, laterality, drawn)
+            words = _choose(slots, rng)
+            told[_present(words, KINDS[finding["type"]])] = _says(finding["type"], slots, words)
+    for name in [name for name in FINDINGS if name in negatives] + [NO_FINDING] * normal:
+        told[_absent(_choose(_absent_slots(name, laterality), rng), KINDS[name])] = f"no {name}"
+    if rng is None:
+        return told
+    pairs = list(told.items())
+    return dict(pairs[index] for index in rng.permutation(len(pairs)))
 
 
 def absent_types(findings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -232,6 +252,12 @@ def _absent(words: Mapping[str, str], kind: Kind) -> str:
 def _filled(frame: str, kind: Kind, what: str, where: str) -> str:
     text = frame.format(be="are" if kind.plural else "is", what=what, where=where).replace(" .", ".")
     return text[0].upper() + text[1:]
+
+
+def _says(name: str, slots: Slots, words: Mapping[str, str]) -> str:
+    """What a sentence of presence says, whatever the words that it says it in."""
+    chosen = [word for slot, word in words.items() if slot not in ("frame", "noun", "suspicion")]
+    return "|".join([name, *slots["suspicion"], *chosen])  # what may be called suspicious is, said or not
 
 
 def _joined(*words: str) -> str:

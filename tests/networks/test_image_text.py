@@ -12,11 +12,18 @@ import torch
 from mammo.networks import MammogramClassifier, SwinEncoder, ViTEncoder, parameter_groups
 from mammo.networks.gather_embeddings import gather_with_gradient
 from mammo.networks.image_text import ImageTextModel
-from mammo.networks.losses.image_text import ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
+from mammo.networks.losses.image_text import NOTHING, ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
 from mammo.networks.text_encoder import TextEncoder, small_text_encoder
 from torch import nn
 from torch.nn import functional as F
 
+SAID = (
+    ((5,), (1, 6), (1, 5, 6)),
+    ((7,), (5,), (5, 7)),
+    ((8,), (2,), (2, 8)),
+    ((5,), (2**60,), (5, 2**60)),
+)
+"""By text, other text and report of four pairs; the last two say less at once than the first two."""
 WORKER = Path(__file__).with_name("two_process_clip.py")
 ENCODERS = {
     "swin": lambda: SwinEncoder(size="micro"),
@@ -270,7 +277,7 @@ def joined() -> dict[str, torch.Tensor]:
     return given | {
         "mask": (torch.arange(6) < torch.tensor([6, 3, 4, 2])[:, None]).long(),
         "other_mask": torch.ones(4, 6, dtype=torch.int64),
-        "groups": torch.tensor([[5, 1], [7, 5], [8, 2], [5, 2**60]]),
+        "groups": torch.tensor([[list(ids) + [NOTHING] * (3 - len(ids)) for ids in breast] for breast in SAID]),
     }
 
 

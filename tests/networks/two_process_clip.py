@@ -13,7 +13,7 @@ from types import SimpleNamespace
 import torch
 from mammo.networks import ViTEncoder
 from mammo.networks.image_text import ImageTextModel
-from mammo.networks.losses.image_text import ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
+from mammo.networks.losses.image_text import NOTHING, ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
 from mammo.networks.text_encoder import TextEncoder
 from torch import distributed, nn
 from torch.nn.parallel import DistributedDataParallel
@@ -69,6 +69,8 @@ def main(batch_path: Path, out: Path) -> None:
     distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
     rank, batch = distributed.get_rank(), torch.load(batch_path, weights_only=True)
     half = {name: values.chunk(2)[rank] for name, values in batch.items()}
+    said = (half["groups"] != NOTHING).flatten(0, 1).any(dim=0)
+    half["groups"] = half["groups"][..., said]  # as many ids as this process needs
     torch.save({kind: result_of(kind, half, wrap=True) for kind in KINDS}, out.with_suffix(f".{rank}.pt"))
     distributed.barrier()
     distributed.destroy_process_group()

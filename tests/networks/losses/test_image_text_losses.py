@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 from mammo.networks.image_text import ImageTextOutput
-from mammo.networks.losses.image_text import ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
+from mammo.networks.losses.image_text import NOTHING, ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
 from torch.nn import functional as F
 
 NAMES = ("image", "other_image", "text", "other_text")
@@ -163,6 +163,26 @@ def test_each_text_is_right_for_the_reports_that_have_it():
     with_first, with_second = [[0, 1], [1], [2]], [[0], [0, 1], [2]]  # images whose report has each text
     expected = sum(found(t1, i, with_first, 7.0) + found(t2, i, with_second, 7.0) for i in (i1, i2)) / 4
     assert objective.parts["text_to_image"].item() == pytest.approx(expected / 2, rel=1e-9)
+
+
+def test_a_text_is_right_for_every_report_that_says_all_that_it_says():
+    """Reports say {1, 2, 3}, {2, 3} and {2, 4}; the first text of each says less than its report."""
+    said = [[[1, 2], [3], [1, 2, 3]], [[2], [2, 3], [2, 3]], [[4], [2, 4], [2, 4]]]
+    groups = torch.tensor([[ids + [NOTHING] * (3 - len(ids)) for ids in breast] for breast in said])
+    output = random_output(3)
+    objective = MultiViewSupervision(image_weight=0.0, text_weight=1.0)
+    objective(output, groups)
+    i1, i2, t1, t2 = (getattr(output, name).tolist() for name in NAMES)
+    of_first, of_second = [[0, 1], [1], [1, 2]], [[0, 1], [0, 1], [2]]  # texts that each report implies
+    expected = sum(found(i, t1, of_first, 7.0) + found(i, t2, of_second, 7.0) for i in (i1, i2)) / 4
+    assert objective.parts["image_to_text"].item() == pytest.approx(expected / 2, rel=1e-9)
+    by_first, by_second = [[0], [0, 1, 2], [2]], [[0, 1], [0, 1], [2]]  # reports that imply each text
+    expected = sum(found(t1, i, by_first, 7.0) + found(t2, i, by_second, 7.0) for i in (i1, i2)) / 4
+    assert objective.parts["text_to_image"].item() == pytest.approx(expected / 2, rel=1e-9)
+    either = [sorted({*a, *b}) for a, b in zip(of_second, by_first, strict=True)]
+    back = [sorted({*a, *b}) for a, b in zip(of_first, by_second, strict=True)]
+    expected = (found(t1, t2, either, 7.0) + found(t2, t1, back, 7.0)) / 2
+    assert objective.parts["text_to_text"].item() == pytest.approx(expected, rel=1e-9)
 
 
 def test_texts_are_right_for_texts_of_the_same_report():

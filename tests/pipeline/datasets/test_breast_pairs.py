@@ -157,10 +157,11 @@ def test_breasts_are_of_one_study_and_side_and_of_the_two_views():
 
 def test_texts_are_unique_and_keep_their_rewordings():
     one = {"texts": ["a", "b"], "augmented_texts": ["A", "B"]}
-    assert report_texts([one, {"texts": ["b", "c"], "augmented_texts": ["x", "C"]}]) == (["a", "b", "c"], list("ABC"))
-    assert report_texts([one, {"texts": ["a", "d"]}]) == (["a", "b", "d"], [])
-    assert report_texts([{"report": "whole"}]) == (["whole"], [])
-    assert report_texts([{}]) == ([], [])
+    told = report_texts([one, {"texts": ["b", "c"], "augmented_texts": ["x", "C"]}])
+    assert told[:2] == (["a", "b", "c"], list("ABC"))
+    assert report_texts([one, {"texts": ["a", "d"]}])[:2] == (["a", "b", "d"], [])
+    assert report_texts([{"report": "whole"}])[:2] == (["whole"], [])
+    assert report_texts([{}])[:2] == ([], [])
     with pytest.raises(ValueError, match="i: 1 augmented_texts for 2 texts"):
         report_texts([{"image_id": "i", "texts": ["a", "b"], "augmented_texts": ["A"]}])
 

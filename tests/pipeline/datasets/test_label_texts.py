@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from mammo.pipeline.datasets.label_texts import label_texts, report_and_label_texts, text_source
-from mammo.pipeline.text import sentences
+from mammo.pipeline.text import sentences, split_sentences
 
 MASS = {"type": "mass", "shapes": ["OVAL"], "margins": ["SPICULATED"], "box": [0.0, 0.0, 9.0, 9.0]}
 SPECKS = {"type": "calcification", "calcification_types": ["PUNCTATE"], "distributions": ["CLUSTERED"]}
@@ -53,6 +53,19 @@ def test_words_are_drawn_anew_but_the_same_for_the_same_generator():
         first, second = (f"{part}." for part in one.texts[0].removesuffix(".").split(". "))
         assert {first in words["mass"], second in words["mass"]} == {True, False}
         assert {first in words["calcification"], second in words["calcification"]} == {True, False}
+
+
+def test_sentences_that_differ_in_words_alone_say_the_same():
+    records = [image(findings=[MASS], looked_for=SOUGHT)]
+    said = {frozenset(label_texts(records, generator(seed)).facts.values()) for seed in range(20)}
+    ((told, denied),) = (sorted(one) for one in said)
+    assert denied == "no calcification"
+    assert told not in label_texts([image(findings=[SPECKS], looked_for=SOUGHT)]).facts.values()
+    round_one = label_texts([image(findings=[MASS | {"shapes": ["ROUND"]}])])
+    assert told not in round_one.facts.values()
+    told_again = report_and_label_texts([records[0] | {"report": "Some words."}], generator())
+    assert set(told_again.facts.values()) == {told, denied}
+    assert set(split_sentences(told_again.augmented[0])) <= told_again.facts.keys()
 
 
 def test_types_without_words_are_passed_over():
