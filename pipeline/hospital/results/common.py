@@ -85,7 +85,8 @@ class ObjectContext:
         moment = now or datetime.now()
         # DICOM's times are those of the clock on the wall, unless an object says otherwise.
         moment = moment.astimezone().replace(tzinfo=None) if moment.tzinfo else moment
-        return cls(result, headers, identity, moment, predecessor and predecessor_of(predecessor, identity))
+        earlier = None if predecessor is None else predecessor_of(predecessor, identity)
+        return cls(result, headers, identity, moment, earlier)
 
     @cached_property
     def views(self) -> list[ViewResult]:
