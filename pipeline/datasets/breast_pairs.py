@@ -31,11 +31,13 @@ class BreastTexts(NamedTuple):
         texts: its report in parts, each once.
         augmented: another wording of each, or nothing.
         facts: what a sentence says, where others say the same in other words; every other sentence says itself.
+        implied: facts that other sentences say which are true of the breast as well.
     """
 
     texts: list[str]
     augmented: list[str]
     facts: Mapping[str, str] = MappingProxyType({})
+    implied: Sequence[str] = ()
 
 
 TextSource = Callable[[Sequence[Mapping[str, Any]], "np.random.Generator | None"], BreastTexts]
@@ -120,7 +122,7 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
 
     An item holds the image and the other image under each key and ``other_`` before it, each through the transforms of
     ``images`` with random numbers of its own; ``texts`` and ``augmented_texts`` (lists, perhaps of other lengths in
-    each item) and ``facts``, see :class:`BreastTexts`; ``patient_id``, ``laterality`` and ``breast_id``.
+    each item), ``facts`` and ``implied``, see :class:`BreastTexts`; ``patient_id``, ``laterality`` and ``breast_id``.
 
     Args:
         images: the dataset of the images, such as :class:`~mammo.pipeline.datasets.PreparedDataset`: its ``data`` are
@@ -184,6 +186,7 @@ class BreastPairs(TorchDataset[dict[str, Any]]):
             "texts": texts.texts,
             "augmented_texts": texts.augmented,
             "facts": dict(texts.facts),
+            "implied": list(texts.implied),
             "patient_id": breast.patient_id,
             "laterality": breast.laterality,
             "breast_id": breast.breast_id,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from monai.utils import StrEnum, look_up_option
 
-from ..text.synthesis import Details, absent_types, write_sentences
+from ..text.synthesis import Details, absent_types, implied_facts, write_sentences
 from ..text.vocabulary import FINDINGS
 from .breast_pairs import BreastTexts, TextSource, report_texts
 
@@ -31,8 +31,9 @@ def label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator |
 
     A sentence for every finding and one for every type that was looked for and not found
     (:func:`~mammo.pipeline.text.synthesis.write_sentences`, details as they are known, no side and no density). With a
-    generator every call draws other words, and a second wording of the same as ``augmented``. Nothing is told of images
-    without ``findings`` of the vocabulary and without ``looked_for``.
+    generator every call draws other words and half of the details, so that questions for a kind alone find their
+    answers, and a second wording as ``augmented``. Nothing is told of images without ``findings`` of the vocabulary and
+    without ``looked_for``.
     """
     findings = [one for record in records for one in record.get("findings", ()) if one.get("type") in FINDINGS]
     told = [{name: one[name] for name in WORDS if name in one} for one in findings]
@@ -42,9 +43,22 @@ def label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator |
     denied = [name for name in FINDINGS if name in sought and name in absent]
     if not there and not denied:
         return BreastTexts([], [])
-    drawn = [write_sentences(there, denied, details=Details.KNOWN, rng=rng) for _ in range(1 if rng is None else 2)]
+    drawn = [
+        write_sentences(_less(there, rng), denied, details=Details.KNOWN, rng=rng)
+        for _ in range(1 if rng is None else 2)
+    ]
     wordings = [" ".join(sentences) for sentences in drawn]
-    return BreastTexts(wordings[:1], wordings[1:], {s: fact for sentences in drawn for s, fact in sentences.items()})
+    facts = {sentence: fact for sentences in drawn for sentence, fact in sentences.items()}
+    implied = {fact for one in there for fact in implied_facts(one)}
+    return BreastTexts(wordings[:1], wordings[1:], facts, sorted(implied))
+
+
+def _less(findings: Sequence[Mapping[str, Any]], rng: np.random.Generator | None) -> list[dict[str, Any]]:
+    """The findings with half of what is known of them."""
+    return [
+        {name: value for name, value in one.items() if name == "type" or rng is None or rng.random() < 0.5}
+        for one in findings
+    ]
 
 
 def report_and_label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.Generator | None = None) -> BreastTexts:
@@ -56,7 +70,8 @@ def report_and_label_texts(records: Sequence[Mapping[str, Any]], rng: np.random.
         return told
     reworded = [label_texts(records, rng) for _ in told.texts]
     facts = {sentence: fact for one in reworded for sentence, fact in one.facts.items()}
-    return BreastTexts(told.texts, [text for one in reworded for text in one.texts], facts)
+    implied = [fact for one in reworded[:1] for fact in one.implied]
+    return BreastTexts(told.texts, [text for one in reworded for text in one.texts], facts, implied)
 
 
 _SOURCES: Mapping[Texts, TextSource] = {

@@ -22,7 +22,7 @@ from ..text import TextTokenizer, draw_sentence, draw_texts, load_tokenizer, spl
 
 __all__ = ["PrepareImageTextBatch", "collate_pairs", "report_tokenizer", "text_encoder", "text_ids"]
 
-TEXTS = ("texts", "augmented_texts", "facts")
+TEXTS = ("texts", "augmented_texts", "facts", "implied")
 _DRAWS = 4
 """Wordings of each record that a vocabulary is learned from, where words are drawn."""
 
@@ -46,9 +46,11 @@ def statement_ids(firsts: Sequence[str], others: Sequence[str], batch: Mapping[s
         ``(B, 3, S)`` int64, equal for equal sentences and for those that say the same in other words.
     """
     said = []
-    for first, other, texts, augmented, facts in zip(firsts, others, *(batch[name] for name in TEXTS), strict=True):
+    told = zip(firsts, others, *(batch[name] for name in TEXTS), strict=True)
+    for first, other, texts, augmented, facts, implied in told:
         whole = " ".join([*texts, *augmented])
         parts = [[facts.get(s, s) for s in split_sentences(text)] for text in (first, other, whole)]
+        parts[2] += implied
         said += [text_ids(dict.fromkeys(part)) for part in parts]
     stacked = torch.nn.utils.rnn.pad_sequence(said, batch_first=True, padding_value=NOTHING)
     return stacked.reshape(len(firsts), 3, -1)

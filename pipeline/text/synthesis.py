@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import product
+from itertools import chain, combinations, product
 from typing import Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from monai.utils import StrEnum, look_up_option
 
 from .vocabulary import COMPOSITIONS, DEPTHS, FINDINGS, KINDS, NO_FINDING, SHAPED_FINDINGS, Kind, spoken
 
-__all__ = ["Details", "absent_types", "bank_size", "sentences", "synthesise", "write_sentences"]
+__all__ = ["Details", "absent_types", "bank_size", "implied_facts", "sentences", "synthesise", "write_sentences"]
 
 Slots = dict[str, tuple[str, ...]]
 
@@ -104,13 +104,30 @@ def write_sentences(
         if finding["type"] != NO_FINDING:
             slots = _present_slots(finding, laterality, drawn)
             words = _choose(slots, rng)
-            told[_present(words, KINDS[finding["type"]])] = _says(finding["type"], slots, words)
+            told[_present(words, KINDS[finding["type"]])] = _says(finding["type"], words)
     for name in [name for name in FINDINGS if name in negatives] + [NO_FINDING] * normal:
         told[_absent(_choose(_absent_slots(name, laterality), rng), KINDS[name])] = f"no {name}"
     if rng is None:
         return told
     pairs = list(told.items())
     return dict(pairs[index] for index in rng.permutation(len(pairs)))
+
+
+def implied_facts(finding: Mapping[str, Any]) -> set[str]:
+    """What :func:`write_sentences` can say of a finding with all that is known of it, or with less: "oval mass with
+    spiculated margins" implies "oval mass" and "mass".
+
+    Raises:
+        ValueError: for an unknown finding.
+    """
+    _check_types([finding], [])
+    known = [name for name in finding if name != "type"]
+    facts = set()
+    for kept in chain.from_iterable(combinations(known, count) for count in range(len(known) + 1)):
+        slots = _present_slots({"type": finding["type"], **{name: finding[name] for name in kept}}, None, False)
+        words = _choose(slots, None)
+        facts |= {_says(finding["type"], words | {"suspicion": said}) for said in slots["suspicion"]}
+    return facts
 
 
 def absent_types(findings: Sequence[Mapping[str, Any]]) -> tuple[str, ...]:
@@ -254,10 +271,9 @@ def _filled(frame: str, kind: Kind, what: str, where: str) -> str:
     return text[0].upper() + text[1:]
 
 
-def _says(name: str, slots: Slots, words: Mapping[str, str]) -> str:
+def _says(name: str, words: Mapping[str, str]) -> str:
     """What a sentence of presence says, whatever the words that it says it in."""
-    chosen = [word for slot, word in words.items() if slot not in ("frame", "noun", "suspicion")]
-    return "|".join([name, *slots["suspicion"], *chosen])  # what may be called suspicious is, said or not
+    return "|".join([name, *(word for slot, word in words.items() if slot not in ("frame", "noun"))])
 
 
 def _joined(*words: str) -> str:

@@ -7,6 +7,7 @@ BATCH = {
     "texts": [["No mass is seen. The breast is dense."], ["Negative for mass."]],
     "augmented_texts": [[], ["No mass. No cyst."]],
     "facts": [{"No mass is seen.": "no mass"}, {"Negative for mass.": "no mass", "No mass.": "no mass"}],
+    "implied": [[], ["nothing round"]],
 }
 
 
@@ -23,7 +24,8 @@ def test_sentences_in_another_order_or_in_other_words_say_the_same():
         ["The  breast is DENSE. No mass is seen.", "No mass. No cyst."],
     )
     assert first == other == report
-    assert len(report) == len(second_report) == 2
+    assert len(report) == 2
+    assert len(second_report) == 3
     assert second < report
     assert second < second_report
 
