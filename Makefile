@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test lint bench pacs-test clean
+.PHONY: install demo test lint bench pacs-test deploy-check label-check federated-check clean
 
 install: $(INSTALLED)
 
@@ -32,5 +32,40 @@ bench: install
 pacs-test: install
 	MAMMO_PACS=1 unshare --net --map-root-user $(BIN)/python -m pytest -p no:xdist tests/pacs
 
+# MONAI Deploy in an environment of its own (4 GB): it wants other versions than constraints.txt has. Fails where the App SDK
+# cannot be installed. holoscan warns of a stack below 32 MB.
+deploy-check: .venv-deploy/.installed
+	ulimit -s 32768 || true; .venv-deploy/bin/python examples/monai_deploy/check.py
+
+.venv-deploy/.installed: setup.cfg pyproject.toml constraints.txt examples/monai_deploy/requirements.txt
+	$(PYTHON) -m venv .venv-deploy
+	.venv-deploy/bin/python -m pip install --quiet --upgrade pip
+	grep -vE '^(protobuf|ml_dtypes)==' constraints.txt > .venv-deploy/constraints.txt
+	.venv-deploy/bin/python -m pip install --quiet -c .venv-deploy/constraints.txt -r examples/monai_deploy/requirements.txt \
+		-e '.[hospital,export]' || { echo 'deploy-check: the MONAI Deploy App SDK cannot be installed, pip says why above; it' \
+		'needs Linux and Python 3.10 to 3.13' >&2; exit 1; }
+	touch $@
+
+# MONAI Label in an environment of its own (4 GB, Python 3.11), since it holds pydicom below 3; with Debian's orthanc and
+# orthanc-dicomweb, cut off from the network.
+label-check: install .venv-label/.installed
+	unshare --net --map-root-user $(BIN)/python examples/monai_label/check.py
+
+.venv-label/.installed: examples/monai_label/requirements.txt examples/monai_label/requirements-alone.txt
+	$(PYTHON) -m venv .venv-label
+	.venv-label/bin/python -m pip install --quiet -r examples/monai_label/requirements.txt
+	.venv-label/bin/python -m pip install --quiet --no-deps -r examples/monai_label/requirements-alone.txt -e .
+	touch $@
+
+# Federated averaging under NVIDIA FLARE, in an environment of its own. The ports of its simulator have no password: no network.
+federated-check: .venv-federated/.installed
+	OMP_NUM_THREADS=1 unshare --net --map-root-user .venv-federated/bin/python examples/federated/check.py
+
+.venv-federated/.installed: setup.cfg pyproject.toml constraints.txt examples/federated/requirements.txt
+	$(PYTHON) -m venv .venv-federated
+	.venv-federated/bin/python -m pip install --quiet -c constraints.txt -r examples/federated/requirements.txt -e . || \
+		{ echo "federated-check: NVIDIA FLARE cannot be installed, pip says why above" >&2; exit 1; }
+	touch $@
+
 clean:
-	rm -rf .venv build dist *.egg-info demo_output outputs
+	rm -rf .venv .venv-* build dist *.egg-info demo_output outputs

@@ -56,8 +56,7 @@ def check_identifiers(header: Dataset, path: str | PathLike[str]) -> None:
 def _items(dataset: Dataset) -> list[Dataset]:
     """Items of all sequences of a data set; only sequences are parsed."""
     found: list[Dataset] = []
-    for tag in list(dataset.keys()):
-        element = dataset.get_item(tag, keep_deferred=True)
+    for tag, element in list(dataset.items()):  # as read: what was left on disk stays there
         if isinstance(element, RawDataElement) and not _may_be_sequence(element):
             continue
         parsed = dataset[tag]

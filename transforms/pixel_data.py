@@ -9,8 +9,6 @@ import imagecodecs
 import numpy as np
 from pydicom.dataelem import RawDataElement
 from pydicom.dataset import FileDataset
-from pydicom.encaps import get_frame
-from pydicom.pixels import get_decoder, pixel_array
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRLittleEndian,
@@ -49,6 +47,9 @@ def decode_with_pydicom(header: FileDataset, path: str | PathLike[str], frame: i
     syntax = header.file_meta.get("TransferSyntaxUID")
     if syntax in _PLAIN:
         return _native(header, path, frame)
+    # Here, since MONAI Label holds pydicom below 3, which has no such module; backend="itk" works there.
+    from pydicom.pixels import get_decoder, pixel_array
+
     try:
         name = get_decoder(syntax).UID.name
     except (NotImplementedError, TypeError, ValueError) as error:
@@ -108,6 +109,8 @@ def _native(header: FileDataset, path: str | PathLike[str], frame: int) -> np.nd
 
 def _codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> bytes:
     """The compressed frame, if it declares the picture that the header declares."""
+    from pydicom.encaps import get_frame  # of pydicom 3, as above
+
     frames = int(header.get("NumberOfFrames") or 1)
     codestream = get_frame(header.PixelData, frame, number_of_frames=frames)
     components = codestream_components(codestream)

@@ -58,11 +58,16 @@ def _of_bundle(folder: Path, operating_points: Path | None, device: str, options
         raise ValueError(
             f"{operating_points} is of other weights than {folder}; evaluate these to have their thresholds"
         )
-    shaping = {name: configuration[name] for name in configuration if not isinstance(configuration[name], (dict, list))}
+    shaping = {name: value for name, value in configuration.items() if not _is_part(value)}
     left_out = ("bundle_root", "dataset_dir", "checkpoint", "output_file", "operating_points", "device")
     settings = {name: value for name, value in shaping.items() if name not in left_out}
     stamp = _stamp(about, folder.name, folder / WEIGHTS, settings | dict(options), points)
     return _build(configuration, folder / WEIGHTS, stamp, points, device, options)
+
+
+def _is_part(value: Any) -> bool:
+    """Whether a value of a configuration is a component or a list of such, and no setting."""
+    return isinstance(value, dict) or (isinstance(value, list) and any(map(_is_part, value)))
 
 
 def _stamp(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import shutil
@@ -23,6 +22,7 @@ from ..predict import bundle_of, find_operating_points, training_options
 from .forms import to_onnx, to_torchscript
 from .names import INFERENCE, METADATA, NOTICE, ONNX, SAFE_WEIGHTS, TORCHSCRIPT, WEIGHTS
 from .provenance import training_data
+from .writing import write_json
 
 __all__ = ["FORMS", "export_bundle"]
 
@@ -74,8 +74,8 @@ def export_bundle(
         _write_weights(folder, network, configuration["image_size"], forms)
         about = metadata(checkpoint, root, configuration, network)
         about["licences"] = {"weights": weights_licence} | training_data(checkpoint, data_licence)
-        about["files"] = {name: sha256_of(folder / name) for name in _models(folder)}
-        _write_json(folder / METADATA, about)
+        about["files"] = {name: sha256_of(folder / name) for name in (INFERENCE, *_models(folder))}
+        write_json(folder / METADATA, about)
         # Here, since verifying reads what was written, and by the same code as at the other end.
         from .verify import verify_bundle
 
@@ -122,7 +122,7 @@ def _measures(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _write_configuration(folder: Path, root: Path, configuration: Mapping[str, Any]) -> None:
-    _write_json(folder / INFERENCE, configuration)
+    write_json(folder / INFERENCE, configuration)
     for name in ("LICENSE", "docs/README.md"):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(root / name, folder / name)
@@ -144,8 +144,3 @@ def _write_weights(folder: Path, network: MammogramClassifier, size: Sequence[in
 
 def _models(folder: Path) -> list[str]:
     return [name for name in (WEIGHTS, SAFE_WEIGHTS, TORCHSCRIPT, ONNX) if (folder / name).is_file()]
-
-
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=4) + "\n", encoding="utf-8")

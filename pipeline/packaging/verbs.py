@@ -1,4 +1,4 @@
-"""Verbs of the command line about bundles that travel: bundle export, bundle verify."""
+"""Verbs of the command line about bundles that travel: bundle export, bundle localise, bundle verify."""
 
 from __future__ import annotations
 
@@ -27,6 +27,15 @@ def add_bundle_verb(verbs: Any) -> None:
     export.add_argument("--data_licence", help="of the training data, where its datalist does not say it")
     export.add_argument("--forms", nargs="*", help="torchscript onnx (both by default)")
     export.set_defaults(verb=_export, name="bundle export")
+    localise = actions.add_parser(
+        "localise",
+        help="from an exported bundle one for MONAI Label, which marks where the classifier looked",
+        description="Writes a localisation bundle: the same network, and its explanation as a mask of the mammogram.",
+        allow_abbrev=False,
+    )
+    localise.add_argument("bundle", type=Path, help="that bundle export wrote, with torchscript")
+    localise.add_argument("out", type=Path, help="a new folder, such as breast_segmentation")
+    localise.set_defaults(verb=_localise, name="bundle localise")
     verify = actions.add_parser(
         "verify",
         help="check it before use: targets, metadata, licences, hashes, equal results",
@@ -42,6 +51,12 @@ def _export(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None
     forms = FORMS if arguments.forms is None else arguments.forms
     licences = {"weights_licence": arguments.weights_licence, "data_licence": arguments.data_licence}
     export_bundle(arguments.checkpoint, arguments.out, forms=forms, **licences)
+
+
+def _localise(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+    from .localisation import export_localisation
+
+    export_localisation(arguments.bundle, arguments.out)
 
 
 def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
