@@ -83,6 +83,21 @@ def test_a_phantom_study_comes_back_with_its_results(pacs, begin, study_files, w
 
 
 @pytest.mark.timeout(900)
+def test_the_report_of_a_study_with_a_late_image_names_the_first_one(pacs, begin, study_files, wait_for):
+    service, files = begin("dicomweb"), study_files("late")
+    pacs.push(files[:3])
+    wait_for(lambda: service.states() == ["committed"], "the first results", 400)
+    study = pacs.push(files)
+    wait_for(lambda: service.states() == ["committed"] * 2, "the second results", 400)
+    reports = [ds for ds in pacs.results(study) if ds.Modality == "SR"]
+    first, second = sorted(reports, key=lambda ds: "PredecessorDocumentsSequence" in ds)
+    (series,) = second.PredecessorDocumentsSequence[0].ReferencedSeriesSequence
+    assert [item.ReferencedSOPInstanceUID for item in series.ReferencedSOPSequence] == [first.SOPInstanceUID]
+    assert "PredecessorDocumentsSequence" not in first
+    service.stop()
+
+
+@pytest.mark.timeout(900)
 @pytest.mark.parametrize("front", ["dicomweb", "dimse"])
 def test_a_real_study_comes_back_with_its_results(pacs, begin, real_data, wait_for, front):
     files = sorted((real_data / "dicom" / "derived" / "cesm_P12").glob("*.dcm"))
