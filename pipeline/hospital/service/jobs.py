@@ -27,11 +27,14 @@ class Jobs:
         self.table, self.backoff, self.clock = table, backoff, clock
 
     def recover(self) -> int:
-        """After a start: what was running has to run again, behind all others. Returns how many."""
+        """After a start: what was running has to run again, behind all others. Returns how many.
+
+        What the PACS was asked about is asked anew: whoever would have heard the answer is gone.
+        """
+        now = self.clock()
         with self.table.transaction() as db:
-            return db.execute(
-                "UPDATE job SET state = ?, changed = ? WHERE state = ?", (QUEUED, self.clock(), RUNNING)
-            ).rowcount
+            db.execute("UPDATE job SET due = ? WHERE state = ? AND due > ?", (now, SENT, now))
+            return db.execute("UPDATE job SET state = ?, changed = ? WHERE state = ?", (QUEUED, now, RUNNING)).rowcount
 
     def wake(self) -> None:
         """Put failed jobs whose time has come back to where they failed."""

@@ -14,6 +14,7 @@ from mammo.pipeline.hospital.service.states import (
     QUIET,
     RECEIVED,
     SAME,
+    SENT,
     STATES,
 )
 from mammo.pipeline.hospital.service.table import Table
@@ -154,6 +155,18 @@ def test_what_was_running_runs_again_behind_the_others_after_a_restart(desk, ope
     assert again.jobs.recover() == 1
     assert [again.jobs.start().number for _ in range(2)] == [second.number, first.number]
     assert again.jobs.start() is None
+
+
+def test_after_a_crash_the_pacs_is_asked_anew_about_what_it_was_asked(computed, clock, open_desk, desk):
+    kept, sent = (
+        desk.jobs.move(computed(study, study), SENT, due=due) for study, due in (("1.2.3", 0.0), ("1.2.4", 1.0))
+    )
+    desk.jobs.ask(sent, "2.25.7", clock() + 600)
+    assert desk.jobs.asked_about() is None
+    again = open_desk()
+    again.jobs.recover()
+    assert again.jobs.asked_about().number == sent.number
+    assert [job.due for job in again.jobs.table.jobs("number = ?", kept.number)] == [0.0]  # a PACS that is not asked
 
 
 def test_a_second_job_with_an_equal_result_has_nothing_to_send(desk, computed, queued):
