@@ -1,7 +1,7 @@
 """Federated averaging of bundle swin_mim by NVIDIA FLARE, in its simulator or as a job for a real federation.
 
 Simulator:   MAMMO_SITES=FOLDER python recipe.py simulate START.safetensors WORKSPACE --sites 2
-Federation:  python recipe.py export START.safetensors JOBS --sites 2 --client /opt/mammo/client.py
+Federation:  python recipe.py export START.safetensors JOBS --sites 2 --client CODE/client.py
 
 The job is configuration without code: sites and server run the files of this folder that are installed there.
 """

@@ -16,7 +16,7 @@ from .decode import Limits
 from .page import write_page
 from .result import StudyResult, StudyStatus
 from .results import DEFAULT, write_objects
-from .service.incoming import is_ours
+from .results.kinds import is_ours
 from .study import StudyEngine
 
 __all__ = ["EXIT_STATUS", "RESULT", "process_files", "studies_of"]

@@ -33,6 +33,7 @@ def test_a_gateway_passes_on_what_the_service_stores(pacs, serve, study_files, w
     gateway.push(study_files("gateway"))
     wait_for(lambda: service.states() == ["committed"], "the gateway to have the result")
     wait_for(lambda: len(pacs.results()) == 1, "the PACS to have it")
+    assert pacs.results()[0].SOPInstanceUID == gateway.results()[0].SOPInstanceUID
     service.stop()
     gateway.stop()
 

@@ -9,8 +9,9 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MammographyCADSRStorage
 
 from .cad_content import cad_content
-from .common import MANUFACTURER, ObjectContext
+from .common import ObjectContext
 from .finishing import finish
+from .kinds import MANUFACTURER
 
 __all__ = ["cad_report"]
 

@@ -17,13 +17,12 @@ from pydicom.sr.codedict import codes
 from ....transforms.dicom_file import open_dicom
 from ....transforms.geometry import Box
 from ..result import NOTICE, Pictures, StudyResult, ViewResult
-from .kinds import SERIES_NUMBERS
+from .kinds import MANUFACTURER, SERIES_NUMBERS
 from .source import identity_of, image_facts, predecessor_of, same_owner
 from .wording import ascii_text, hanging
 
-__all__ = ["MANUFACTURER", "Mark", "ObjectContext"]
+__all__ = ["Mark", "ObjectContext"]
 
-MANUFACTURER = "mammo"
 _MAX_PIXELS = 1 << 26
 _LEFT = 10  # added to the Series Number where a kind has a series for each breast
 _LO = 64  # characters of a Long String

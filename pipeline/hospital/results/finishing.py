@@ -5,7 +5,8 @@ from __future__ import annotations
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
-from .common import MANUFACTURER, ObjectContext
+from .common import ObjectContext
+from .kinds import MANUFACTURER, title
 
 __all__ = ["finish"]
 
@@ -18,8 +19,6 @@ TIMES = {
 }
 """The first two are of every object, the others of those that highdicom gave them to."""
 
-_LO = 64  # characters of a Long String
-
 
 def finish(ds: Dataset, context: ObjectContext, description: str) -> Dataset:
     """Say whose an object is and that an algorithm made it; nothing in it is random or of the present time.
@@ -31,7 +30,7 @@ def finish(ds: Dataset, context: ObjectContext, description: str) -> Dataset:
     """
     with disable_value_validation():  # the patient as the images have it
         ds.update(dict(context.identity.items()))
-    ds.SeriesDescription = f"AI {description} - research use only"[:_LO]
+    ds.SeriesDescription = title(description)
     date, time = context.now.strftime("%Y%m%d"), context.now.strftime("%H%M%S")
     for day, clock in TIMES.items():
         if day in ds or day in ("SeriesDate", "InstanceCreationDate"):

@@ -7,8 +7,9 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
 from ..result import NOTICE
-from .common import MANUFACTURER, ObjectContext
+from .common import ObjectContext
 from .finishing import finish
+from .kinds import MANUFACTURER
 from .structured_report import observer
 from .wording import exam_words
 

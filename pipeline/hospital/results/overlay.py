@@ -10,9 +10,10 @@ from pydicom.sr.codedict import codes
 
 from ..page_words import numbers
 from ..result import NOTICE, ViewResult
-from .common import MANUFACTURER, ObjectContext
+from .common import ObjectContext
 from .drawing import COLD, Picture, boxed, captioned, heated, labelled, page_of_text
 from .finishing import finish
+from .kinds import MANUFACTURER
 from .report_codes import coded
 from .wording import ascii_text, exam_words, refused_words, score_words
 

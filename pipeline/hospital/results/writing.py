@@ -17,7 +17,7 @@ from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
 from ..result import StudyResult
-from .kinds import DEFAULT, WRITERS, check_kinds
+from .kinds import DEFAULT, WRITERS, check_kinds, file_name
 
 __all__ = ["write_objects"]
 
@@ -72,7 +72,7 @@ def _contents(
     context = _module("common").ObjectContext.of(result, now, predecessor)
     made = {kind: getattr(_module(WRITERS[kind]), WRITERS[kind])(context) for kind in kinds}
     return {
-        f"{kind}-{number}.dcm": _encoded(ds) for kind, objects in made.items() for number, ds in enumerate(objects, 1)
+        file_name(kind, number): _encoded(ds) for kind, objects in made.items() for number, ds in enumerate(objects, 1)
     }
 
 

@@ -8,9 +8,10 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
+from ..results.kinds import is_ours
 from .arrivals import Address, Arrivals
 from .desk import Desk
-from .incoming import InstanceError, examine, is_ours, may_stay
+from .incoming import InstanceError, examine, may_stay
 from .names import valid_uid
 from .retry import Backoff, PacsError
 from .table import Job

@@ -10,9 +10,10 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 
+from ..results.kinds import is_ours
 from .names import valid_uid
 
-__all__ = ["MAMMOGRAMS", "Incoming", "InstanceError", "examine", "is_ours", "may_stay"]
+__all__ = ["MAMMOGRAMS", "Incoming", "InstanceError", "examine", "may_stay"]
 
 MAMMOGRAMS = frozenset(
     {
@@ -24,9 +25,6 @@ MAMMOGRAMS = frozenset(
     }
 )
 """SOP Classes that are kept. What is none of these is answered with success and dropped; the gate judges these."""
-
-OUR_MANUFACTURER = "mammo"
-"""As in :mod:`mammo.pipeline.hospital.results.common`, which is slow to import."""
 
 DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
 """Transfer syntaxes in which a small file can hold gigabytes: deflated, and references that are."""
@@ -93,11 +91,6 @@ def examine(path: Path) -> Incoming:
     if not (valid_uid(study) and valid_uid(instance) and valid_uid(sop_class)):
         raise InstanceError("invalid_uid")
     return Incoming(study, instance, sop_class, patient, is_ours(manufacturer, description))
-
-
-def is_ours(manufacturer: str, series_description: str) -> bool:
-    """Whether Manufacturer (0008,0070) and Series Description (0008,103E) are as in our results."""
-    return manufacturer.strip() == OUR_MANUFACTURER and series_description.startswith("AI ")
 
 
 def may_stay(sop_class: str, ours: bool) -> bool:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
+from .incoming import InstanceError
 from .retry import PacsError
 
-__all__ = ["first_part", "whole"]
+__all__ = ["at_most", "first_part", "whole"]
 
 _BOUNDARY = re.compile(r'boundary="?([^";,\s]+)"?', re.IGNORECASE)
 _LONGEST_HEADER = 1 << 14
@@ -41,6 +42,19 @@ def first_part(chunks: Iterable[bytes], content_type: str) -> Iterator[bytes]:
             data = data[-keep:]
         data += _more(source)
     yield data[:end]
+
+
+def at_most(size: int, chunks: Iterable[bytes]) -> Iterator[bytes]:
+    """Pass bytes on.
+
+    Raises:
+        InstanceError: ``too_large``, before more than ``size`` of them are.
+    """
+    for data in chunks:
+        size -= len(data)
+        if size < 0:
+            raise InstanceError("too_large")
+        yield data
 
 
 def whole(content: bytes, boundary: str) -> bytes:

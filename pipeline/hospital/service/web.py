@@ -12,8 +12,8 @@ import requests
 from dicomweb_client.session_utils import add_certs_to_session, create_session, create_session_from_user_pass
 from dicomweb_client.web import DICOMwebClient
 
-from .incoming import InstanceError, examine
-from .multipart import first_part, whole
+from .incoming import examine
+from .multipart import at_most, first_part, whole
 from .names import valid_uid
 from .retry import PacsError
 
@@ -96,15 +96,9 @@ class Pacs:
             closing(self._session.get(url, headers={"Accept": accept}, stream=True, timeout=self._timeout)) as response,
         ):
             response.raise_for_status()
-            chunks = response.iter_content(1 << 16)
-            kind = response.headers.get("Content-Type", "")
+            content = first_part(response.iter_content(1 << 16), response.headers.get("Content-Type", ""))
             with open(path, "xb") as file:
-                size = 0
-                for data in first_part(chunks, kind):
-                    size += len(data)
-                    if size > self._most_bytes:
-                        raise InstanceError("too_large")
-                    file.write(data)
+                file.writelines(at_most(self._most_bytes, content))
 
     def send(self, paths: Sequence[Path]) -> None:
         """Store objects, each in a request of its own (STOW-RS)."""

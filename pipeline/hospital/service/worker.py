@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 
 from ...isolated import Lost, call_isolated, pack
+from ..results.kinds import file_name
 from .desk import Desk
 from .messages import Answer, Ready, Task, Trouble
 from .states import QUEUED
@@ -13,7 +14,6 @@ from .table import Job
 
 __all__ = ["Worker"]
 
-REPORT = "sr-1.dcm"
 
 _KEPT_ALIVE_S = 20.0
 """Between calls: the process ends after a minute without one, and the model would have to be loaded again."""
@@ -108,7 +108,7 @@ class Worker:
     def _predecessor(self, job: Job) -> str | None:
         """The report that this job's will follow, where that is kept still."""
         earlier = self.desk.jobs.sent_before(job)
-        report = earlier and self.desk.spool.results / earlier.folder / REPORT
+        report = earlier and self.desk.spool.results / earlier.folder / file_name("sr")
         return str(report) if report and report.is_file() else None
 
     def _failed(self, job: Job, reason: str) -> None:

@@ -64,7 +64,9 @@ def start(webdriver: Any, home: Path) -> Any:
     for switch in (*SWITCHES, f"user-data-dir={home}"):
         options.add_argument(f"--{switch}")
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    return webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver.execute_cdp_cmd("Emulation.setFocusEmulationEnabled", {"enabled": True})  # or keys may go to no page at all
+    return driver
 
 
 class Shown:

@@ -6,18 +6,14 @@ import tracemalloc
 import zlib
 
 import pytest
-from mammo.pipeline.hospital.results.common import MANUFACTURER
-from mammo.pipeline.hospital.service.incoming import OUR_MANUFACTURER, InstanceError, examine, is_ours, may_stay
+from mammo.pipeline.hospital.results.kinds import is_ours
+from mammo.pipeline.hospital.service.incoming import InstanceError, examine, may_stay
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 
 def test_a_mammogram_tells_who_it_is(make, tmp_path):
     about = examine(make.write(tmp_path / "a", study="1.2.3", instance="1.2.3.4"))
     assert about == ("1.2.3", "1.2.3.4", make.mammogram, "SECRET-ID", False)
-
-
-def test_our_manufacturer_is_that_of_our_results():
-    assert OUR_MANUFACTURER == MANUFACTURER
 
 
 def test_our_results_and_other_objects_may_not_stay(make, tmp_path):
