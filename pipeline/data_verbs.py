@@ -1,4 +1,4 @@
-"""Verbs of the command line that make and check data: prepare, combine, crops, folds, audit, gate, deidentify."""
+"""Verbs of the command line that make and check data: from phantom and prepare to gate and deidentify."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from .phantom_verb import add_phantom_verb
 
 __all__ = ["add_data_verbs"]
 
@@ -24,6 +26,7 @@ CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.
 
 def add_data_verbs(verbs: Any) -> None:
     """Add the parsers of these verbs to the command line's subparsers."""
+    add_phantom_verb(verbs, CPUS)
     _add_prepare(verbs)
     _add_combine(verbs)
     _add_crops(verbs)
