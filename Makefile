@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: install demo test lint bench pacs-test deploy-check label-check federated-check clean
+.PHONY: install demo test lint bench faults pacs-test deploy-check label-check federated-check docs docs-test release-check clean
 
 install: $(INSTALLED)
 
@@ -25,7 +25,25 @@ lint: install
 	$(BIN)/mypy -p mammo
 
 bench: install
-	for script in benchmarks/*.py; do $(BIN)/python $$script --quick || exit 1; done
+	$(BIN)/python benchmarks/suite.py
+
+# Kills, full disks, damaged and hostile files, dead workers and two runs at a time, on real processes; writes docs/faults.md.
+# `make faults QUICK=1` takes a few minutes and writes nothing.
+faults: install
+	$(BIN)/python -m benchmarks.faults $(if $(QUICK),--quick)
+
+# Every command block of README and the docs, on small phantoms; not part of `make test`.
+docs-test: install
+	$(BIN)/python -m mammo.tools.docs_test --jobs 2
+
+# The site, in docs/_build/html; without network once installed.
+docs: install
+	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(BIN)/python -m sphinx -b html -W --keep-going -q -c docs/site -d docs/_build/doctrees . docs/_build/html
+
+# Wheel, sdist, bounds, licences and versions, in environments of their own (many gigabytes). Needs the package index.
+release-check: install
+	$(BIN)/python -m mammo.tools.release
 
 # Against a real PACS on this machine (Debian's orthanc and orthanc-dicomweb; fails where they are not), cut off from the
 # network, since Orthanc listens on every address.

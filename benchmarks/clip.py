@@ -18,7 +18,6 @@ image once. All take turns; medians. The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
@@ -33,7 +32,7 @@ from mammo.networks import (
     small_text_encoder,
 )
 from mammo.networks.losses import MultiViewSupervision
-from measuring import FORKSERVER, medians, peak_megabytes
+from measuring import FORKSERVER, Row, compared, finish, medians, middle, peak_megabytes, timings, valued
 from torch import Tensor, nn
 
 FULL, CROPPED = (1520, 912), (1520, 608)
@@ -72,9 +71,10 @@ def megabytes(size: str, pixels: tuple[int, int], pairs: int, chunk: int | None)
     return peak_megabytes(pretraining(size, pixels, pairs, chunk))
 
 
-def steps(size: str, pixels: tuple[int, int], pairs: int, rounds: int) -> dict[str, float]:
-    """Print time and memory of a step at one size of image; return the ratios."""
-    seconds = medians({way: pretraining(size, pixels, pairs, chunk) for way, chunk in WAYS.items()}, rounds)
+def steps(size: str, pixels: tuple[int, int], pairs: int, rounds: int) -> tuple[dict[str, float], list[Row]]:
+    """Print time and memory of a step at one size of image; return the ratios and rows."""
+    taken = timings({way: pretraining(size, pixels, pairs, chunk) for way, chunk in WAYS.items()}, rounds)
+    seconds = middle(taken)
     memory = {}
     for way, chunk in WAYS.items():
         with ProcessPoolExecutor(1, mp_context=FORKSERVER) as fresh:
@@ -84,10 +84,15 @@ def steps(size: str, pixels: tuple[int, int], pairs: int, rounds: int) -> dict[s
         shares = [values[way] / values["at once"] for values in (seconds, memory)]
         print(f"  {way:10} {seconds[way]:8.2f} s {shares[0]:6.2f}   {memory[way]:8.0f} MB {shares[1]:6.2f}")
     name = f"{pixels[0]}x{pixels[1]}"
+    peer, what = "all images of a view at once", f"image-text step, {size}, {name}, gradients cached"
+    rows = [
+        compared(f"{what}: time", taken, "chunk 1", "at once", peer, "torch"),
+        valued(f"{what}: activations", "MB", memory["chunk 1"], memory["at once"], peer, "torch"),
+    ]
     return {
         f"time_{name}_chunk_1_of_at_once": seconds["chunk 1"] / seconds["at once"],
         f"memory_{name}_chunk_1_of_at_once": memory["chunk 1"] / memory["at once"],
-    }
+    }, rows
 
 
 @torch.no_grad()
@@ -112,8 +117,8 @@ def probe_epoch(network: MammogramClassifier, head: nn.Module, images: Tensor, f
         optimiser.step()
 
 
-def probes(size: str, pixels: tuple[int, int], images: int, rounds: int) -> dict[str, float]:
-    """Print the time of a probe with features kept and with the encoder in every epoch; return the ratio."""
+def probes(size: str, pixels: tuple[int, int], images: int, rounds: int) -> tuple[dict[str, float], list[Row]]:
+    """Print the time of a probe with features kept and with the encoder in every epoch; return the ratios and a row."""
     torch.manual_seed(0)
     network = MammogramClassifier(EfficientNetEncoder(size=size), {"pathology": 2}).eval()
     head = nn.Linear(network.encoder.out_channels, 2)
@@ -134,7 +139,8 @@ def probes(size: str, pixels: tuple[int, int], images: int, rounds: int) -> dict
     print(f"  encoded each epoch {each:8.1f} s")
     print(f"  kept               {kept:8.1f} s, {each / kept:.1f} times as fast")
     print(f"  kept by another run{again:8.2f} s, {each / again:.0f} times as fast")
-    return {"probe_speedup": each / kept, "second_probe_speedup": each / again}
+    row = valued(f"linear probe of {EPOCHS} epochs, {size}", "s", kept, each, "the encoder in every epoch", "torch")
+    return {"probe_speedup": each / kept, "second_probe_speedup": each / again}, [row]
 
 
 def main() -> None:
@@ -152,11 +158,10 @@ def main() -> None:
     sizes = [FULL, CROPPED, halved(FULL), halved(CROPPED)]
     if arguments.quick:
         sizes = [halved(halved(one)) for one in (FULL, CROPPED)]
-    ratios: dict[str, float] = {}
-    for pixels in sizes:
-        ratios |= steps(size, pixels, arguments.pairs, rounds)
-    ratios |= probes(size, halved(halved(FULL) if arguments.quick else FULL), arguments.images, rounds)
-    print(json.dumps({name: round(value, 3) for name, value in ratios.items()}))
+    parts = [steps(size, pixels, arguments.pairs, rounds) for pixels in sizes]
+    parts.append(probes(size, halved(halved(FULL) if arguments.quick else FULL), arguments.images, rounds))
+    ratios = {name: round(value, 3) for found, _ in parts for name, value in found.items()}
+    finish(ratios, [row for _, rows in parts for row in rows])
 
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ the last line is one JSON object.
 """
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from films import copies, write_film
 from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.pipeline.datasets import PreparedDataset
 from mammo.transforms import PrepareMammogramd
-from measuring import medians
+from measuring import PUBLISHED, compared, finish, middle, timings, valued
 from monai.data import DataLoader, PersistentDataset
 from monai.transforms import (
     ConcatItemsd,
@@ -99,13 +98,14 @@ def main() -> None:
         folder = Path(name)
         files = copies(write_film(folder / "film.dcm"), folder, images)
         records = [{"image": str(file)} for file in files]
-        seconds = medians({**epochs(records, folder), "step": training_step()}, rounds)
+        taken = timings({**epochs(records, folder), "step": training_step()}, rounds)
+        seconds = middle(taken)
         sizes = {kind: _megabytes(folder / kind) / images for kind in ("persistent", "store")}
     step = seconds.pop("step")
     print(f"{images} images, one core, load {os.getloadavg()[0]:.1f}; a tiny Swin step on {BATCH} images {step:.3f} s")
     print(f"{'epoch from':20}{'ms an image':>12}{'x published':>13}")
-    for name, taken in seconds.items():
-        print(f"{name:20}{taken / images * 1e3:12.3f}{seconds['published'] / taken:13.1f}")
+    for name, each in seconds.items():
+        print(f"{name:20}{each / images * 1e3:12.3f}{seconds['published'] / each:13.1f}")
     print(f"MB an image on disk: PersistentDataset {sizes['persistent']:.3f}, store {sizes['store']:.3f}")
     ratios = {
         "persistent_per_store": seconds["persistent"] / seconds["store"],
@@ -113,7 +113,15 @@ def main() -> None:
         "loader_share_of_step": seconds["loader_augmented"] / images * BATCH / step,
         "persistent_bytes_per_store": sizes["persistent"] / sizes["store"],
     }
-    print(json.dumps({name: round(value, 4) for name, value in ratios.items()}))
+    libraries = "opencv-python-headless", "scikit-image", "pydicom"
+    rows = [
+        compared("an epoch from the store, augmented, in a loader", taken, "loader_augmented", "published", PUBLISHED,
+                 *libraries),
+        compared("an epoch from the store", taken, "store", "persistent", "MONAI's PersistentDataset", "monai"),
+        valued("a prepared image on disk", "MB", sizes["store"], sizes["persistent"], "MONAI's PersistentDataset",
+               "monai"),
+    ]  # fmt: skip
+    finish({name: round(value, 4) for name, value in ratios.items()}, rows)
 
 
 def _megabytes(folder: Path) -> float:

@@ -12,7 +12,6 @@ one JSON object.
 """
 
 import argparse
-import json
 import os
 import time
 from collections import Counter, defaultdict
@@ -28,6 +27,7 @@ from mammo.transforms import MaskQuality
 from mammo.transforms.pectoral import PectoralQuality, pectoral_muscle
 from mammo.transforms.segmentation import Segmentation, reduce_picture, segment_reduced
 from mask_cases import Case, outlined, phantoms, pixels, real_images, source_of
+from measuring import PUBLISHED, Row, finish, valued
 from published import published_mask
 
 FAILURE = 0.90
@@ -227,6 +227,15 @@ def draw(path: Path) -> None:
     cv2.imwrite(str(path), np.hstack(shown), [cv2.IMWRITE_PNG_COMPRESSION, 9])
 
 
+def rows_of(masks: dict[str, dict[str, float]]) -> list[Row]:
+    """Overlap with the truth beside that of the published recipe, by group."""
+    libraries = "opencv-python-headless", "scikit-image"
+    return [
+        valued(f"breast mask, {group}", "IoU", values["ours_iou"], values["published_iou"], PUBLISHED, *libraries)
+        for group, values in masks.items()
+    ]
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="a few phantoms, every 4th outline, every 20th image")
@@ -247,11 +256,12 @@ def main() -> None:
         yield from phantoms(patients)
 
     found = compare(cases())
-    report: dict[str, object] = {"masks": print_masks(found), "confusion": print_confusion(found)}
+    masks = print_masks(found)
+    report: dict[str, object] = {"masks": masks, "confusion": print_confusion(found)}
     if root:
         report["codes"], report["segmentation_ms"] = print_codes(root, images_step)
     report["muscle_found"] = print_muscles(cases(), root, images_step)
-    print(json.dumps(report))
+    finish(report, rows_of(masks))
 
 
 if __name__ == "__main__":

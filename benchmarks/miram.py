@@ -20,7 +20,6 @@ one JSON object; ``faster_from`` is the least N measured from which on a linear 
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import statistics
 import time
@@ -36,7 +35,7 @@ from mammo.networks import MaskedAutoencoder, ViTEncoder, ViTSize
 from mammo.networks.attention import MaterialisedAttention, build_attention
 from mammo.networks.losses import AutoencoderObjective, MultiScaleReconstructionLoss, multi_scale_targets
 from mammo.networks.masked_autoencoder import ScaleDecoder
-from measuring import FORKSERVER, peak_megabytes
+from measuring import FORKSERVER, Row, compared, finish, middle, peak_megabytes, valued
 from torch import Tensor, nn
 
 WIDTH, DEPTH, HEADS, PATCH = 512, 8, 16, 16
@@ -151,25 +150,29 @@ def timed(work: Callable[[], object], device: str) -> float:
     return start.elapsed_time(end) / 1000
 
 
-def medians(ways: Mapping[str, Callable[[], object]], device: str, rounds: int, *, warm: bool) -> dict[str, float]:
-    """Median seconds of each way, in turn; ``warm``: after one round that does not count."""
+def timings(
+    ways: Mapping[str, Callable[[], object]], device: str, rounds: int, *, warm: bool
+) -> dict[str, list[float]]:
+    """Seconds of each round of each way, in turn; ``warm``: after one round that does not count."""
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(rounds + warm):
         for name, way in ways.items():
             elapsed = timed(way, device)
             if number >= warm:
                 taken[name].append(elapsed)
-    return {name: statistics.median(values) for name, values in taken.items()}
+    return taken
 
 
-def step_seconds(ways: Sequence[str], setting: Setting, rounds: int, *, warm: bool) -> tuple[dict[str, float], float]:
-    """Median seconds of a step of each way, and operations a second of a large product in turn with them."""
+def step_seconds(
+    ways: Sequence[str], setting: Setting, rounds: int, *, warm: bool
+) -> tuple[dict[str, list[float]], float]:
+    """Seconds of each round of a step of each way, and operations a second of a large product in turn with them."""
     dtype = torch.bfloat16 if setting.half else torch.float32
     left, right = (torch.randn(*shape, device=setting.device).to(dtype) for shape in ((2048, 1024), (1024, 4096)))
     works: dict[str, Callable[[], object]] = {"product": lambda: left @ right}
     works |= {way: partial(step_and_clear, build(way, setting), setting) for way in ways}
-    found = medians(works, setting.device, rounds, warm=warm)
-    return found, 2 * 2048 * 1024 * 4096 / found.pop("product")
+    found = timings(works, setting.device, rounds, warm=warm)
+    return found, 2 * 2048 * 1024 * 4096 / statistics.median(found.pop("product"))
 
 
 def megabytes(way: str, setting: Setting) -> float:
@@ -231,24 +234,28 @@ def main() -> None:
     print(f"{arguments.device}, {torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}")
     print(f"encoder {arguments.size}, decoders of {DEPTH} blocks, {arguments.precision}")
     ratios: dict[str, float | int | None] = {}
+    rows: list[Row] = []
     for pixels in sizes:
         usual = BATCHES[arguments.device].get(pixels, 1)
         batch = arguments.batch or (max(1, usual // 2) if arguments.quick else usual)
         rounds = arguments.rounds or (2 if arguments.quick or pixels >= 448 else 3)
         setting = Setting(arguments.size, pixels, batch, arguments.device, half)
-        ratios |= report(setting, rounds, warm=pixels == sizes[0] or setting.device == "cuda")
+        found, more = report(setting, rounds, warm=pixels == sizes[0] or setting.device == "cuda")
+        ratios |= found
+        rows += more
     rounds = arguments.rounds or (2 if arguments.quick else 3)
     ratios |= layers(replace(setting, batch=arguments.batch or LAYER_BATCH), rounds)
-    print(json.dumps(ratios))
+    finish(ratios, rows)
 
 
-def report(setting: Setting, rounds: int, *, warm: bool) -> dict[str, float]:
-    """Print the part of the table that belongs to one size, and return its ratios."""
+def report(setting: Setting, rounds: int, *, warm: bool) -> tuple[dict[str, float], list[Row]]:
+    """Print the part of the table that belongs to one size, and return its ratios and rows."""
     alone = setting.pixels >= ALONE
     reference = MATERIALISED if alone else EVERYWHERE
     every = [MATERIALISED, STANDARD, *LINEAR] if alone else [EVERYWHERE, MATERIALISED, STANDARD, *LINEAR]
     ways = [way for way in every if held(way, setting, 1 if alone else DEPTH)]
-    seconds, rate = step_seconds(ways, setting, rounds, warm=warm)
+    taken, rate = step_seconds(ways, setting, rounds, warm=warm)
+    seconds = middle(taken)
     memory = {way: megabytes(way, setting) for way in ways}
     work = "a block of the larger decoder" if alone else "a step"
     print(
@@ -268,7 +275,19 @@ def report(setting: Setting, rounds: int, *, warm: bool) -> dict[str, float]:
                 ratios[f"{name}_{setting.pixels}_{way}_of_materialised"] = values[way] / values[reference]
     if setting.pixels == 224:
         compare(ratios)
-    return {name.replace(" ", "_"): round(value, 3) for name, value in ratios.items()}
+    return {name.replace(" ", "_"): round(value, 3) for name, value in ratios.items()}, rows_of(taken, memory, setting)
+
+
+def rows_of(taken: Mapping[str, Sequence[float]], memory: Mapping[str, float], setting: Setting) -> list[Row]:
+    """Linear attentions of a step beside fused and beside materialised softmax."""
+    what = f"MIRAM {'block' if setting.pixels >= ALONE else 'step'}, {setting.pixels} x {setting.pixels}"
+    peers = {STANDARD: "fused softmax", EVERYWHERE: "softmax written out, as timm 0.3.2"}
+    rows = []
+    for peer, who in peers.items():
+        for way in (name for name in (STANDARD, *LINEAR) if peer in taken and name in taken and name != peer):
+            rows.append(compared(f"{what}, {way}: time", taken, way, peer, who, "torch"))
+            rows.append(valued(f"{what}, {way}: activations", "MB", memory[way], memory[peer], who, "torch"))
+    return rows
 
 
 def cells(values: Mapping[str, float], way: str, reference: str, unit: str) -> str:
@@ -309,7 +328,7 @@ def layers(largest: Setting, rounds: int) -> dict[str, float | int | None]:
         works = {kind: layer(kind, setting) for kind in kinds if held(kind, setting, 1)}
         # Short ones are timed more often; a long one has no need of a round to warm up.
         often = rounds * max(1, 2000 // setting.tokens)
-        seconds = medians(works, setting.device, often, warm=often > rounds or setting.device == "cuda")
+        seconds = middle(timings(works, setting.device, often, warm=often > rounds or setting.device == "cuda"))
         shares[setting.tokens] = {kind: value / seconds[STANDARD] for kind, value in seconds.items()}
         found = {kind: f"{1000 * seconds[kind]:.4g}  {share:5.2f}" for kind, share in shares[setting.tokens].items()}
         print("".join([f"{setting.tokens:6}", *(f"{found.get(kind, 'too large'):>18}" for kind in kinds)]))

@@ -10,7 +10,6 @@ is timed on hashes drawn with the correlations of these. The last line is one JS
 """
 
 import argparse
-import json
 import os
 import time
 from collections.abc import Callable
@@ -25,6 +24,7 @@ from mammo.pipeline.datasets.perceptual_hash import THRESHOLD, hash_distance, ne
 from mammo.pipeline.phantom import patient
 from mammo.transforms.dicom import MammogramReader
 from mammo.transforms.segmentation import segment_breast
+from measuring import finish
 
 Change = Callable[[np.ndarray], np.ndarray]
 QUANTILES = (1e-5, 1e-4, 1e-3, 0.5)
@@ -184,7 +184,7 @@ def main() -> None:
         "nearest_of_one_patient_bits": int(apart["one patient"].min()),
         "search_us_per_hash": round(1e6 * seconds / count, 1),
     }
-    print(json.dumps(result))
+    finish(result)
 
 
 def print_tables(moved: dict[str, dict[str, np.ndarray]], apart: dict[str, np.ndarray]) -> None:

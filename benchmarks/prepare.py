@@ -9,7 +9,6 @@ is one JSON object.
 """
 
 import argparse
-import json
 import os
 import subprocess
 import sys
@@ -37,6 +36,7 @@ from mammo.transforms import (
     RecordGeometryd,
     ResizeMammogramd,
 )
+from measuring import PUBLISHED, Row, compared, finish
 from monai.transforms import (
     Compose,
     CropForegroundd,
@@ -88,8 +88,8 @@ def ways() -> dict[str, Way]:
     }
 
 
-def measure(files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
-    """Median seconds by file and way; the ways take turns, and the first round only warms up."""
+def measure(files: dict[str, Path], rounds: int) -> dict[str, dict[str, list[float]]]:
+    """Seconds of each round by file and way; the ways take turns, and the first round only warms up."""
     named = ways()
     seconds: dict[str, dict[str, list[float]]] = {name: {way: [] for way in named} for name in files}
     for number, (name, path), (way, run) in product(range(rounds + 1), files.items(), named.items()):
@@ -97,7 +97,7 @@ def measure(files: dict[str, Path], rounds: int) -> dict[str, dict[str, float]]:
         run(path)
         if number:
             seconds[name][way].append(time.perf_counter() - start)
-    return {name: {way: float(np.median(taken)) for way, taken in by_way.items()} for name, by_way in seconds.items()}
+    return seconds
 
 
 def peak_megabytes(way: str, path: Path) -> float:
@@ -157,21 +157,35 @@ def main() -> None:
         files["mirrored_sigmoid"] = write_film(folder / "mirrored.dcm", side="right", windowed=True)
         cores = os.sched_getaffinity(0)
         os.sched_setaffinity(0, {min(cores)})  # GDCM starts threads of its own, whatever it is told
-        seconds = measure(files, rounds)
+        taken = measure(files, rounds)
+        seconds = {
+            name: {way: float(np.median(each)) for way, each in by_way.items()} for name, by_way in taken.items()
+        }
         os.sched_setaffinity(0, cores)
         peak = {way: {name: peak_megabytes(way, path) for name, path in files.items()} for way in ways()}
         workers = {
             name: scaling(files[name], folder, images if not arguments.quick else 24, 1 if arguments.quick else 3)
             for name, images in (("uncompressed", 160), ("jpeg_lossless", 60))
         }
-    report(seconds, peak, workers)
+    finish(report(seconds, peak, workers), [row for name, by_way in taken.items() for row in rows_of(name, by_way)])
 
 
 Table = dict[str, dict[str, float]]
 
 
-def report(seconds: Table, peak: Table, workers: Table) -> None:
-    """Print the tables and, last, the ratios as JSON."""
+def rows_of(name: str, taken: dict[str, list[float]]) -> list[Row]:
+    """Our preparing of one kind of file beside decoding alone, MONAI and the published recipe."""
+    what = f"reading and preparing 16 megapixels, {name.replace('_', ' ')}"
+    own = "opencv-python-headless", "scikit-image"
+    return [
+        compared(what, taken, "ours", "decode", "pydicom, decoding alone", "pydicom"),
+        compared(what, taken, "ours", "monai_stock", "MONAI's stock transforms", "monai"),
+        compared(what, taken, "ours", "published", PUBLISHED, *own, "pydicom"),
+    ]
+
+
+def report(seconds: Table, peak: Table, workers: Table) -> dict[str, float]:
+    """Print the tables; return the ratios."""
     print(f"{SHAPE[0]} x {SHAPE[1]}, 12 bit; one core; load {os.getloadavg()[0]:.1f}; ms, (x decode), [MB]")
     print(f"{'way':14}" + "".join(f"{name:>26}" for name in seconds))
     for way in peak:
@@ -194,7 +208,7 @@ def report(seconds: Table, peak: Table, workers: Table) -> None:
     ratios["published_per_ours_after_decoding"] = round(after[0] / after[1], 1)
     for name, taken in workers.items():
         ratios[f"two_workers_per_one_{name}"] = round(taken["workers_1"] / taken["workers_2"], 2)
-    print(json.dumps(ratios))
+    return ratios
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ wall time. The last line is one JSON object.
 from __future__ import annotations
 
 import argparse
-import json
 import os
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -28,7 +27,7 @@ from mammo.networks import SwinEncoder, SwinMIM
 from mammo.networks.losses import MaskedReconstructionLoss, SpectralNormPenalty
 from mammo.pipeline.datasets import PreparedDataset
 from mammo.transforms import BlockMasking, PrepareMammogramd
-from measuring import medians
+from measuring import Row, compared, finish, middle, timings
 from monai.networks.nets.swin_unetr import WindowAttention
 from published import published_prepare
 from torch import Tensor
@@ -91,14 +90,18 @@ def trainers() -> dict[str, Trainer]:
     return made
 
 
-def step_seconds(made: dict[str, Trainer], x: Tensor, rounds: int) -> dict[str, float]:
-    """Median seconds of a step of each way, ours with its share of the penalty, and of the penalty alone."""
+def step_seconds(made: dict[str, Trainer], x: Tensor, rounds: int) -> dict[str, list[float]]:
+    """Seconds of each round of a step of each way, ours with its share of the penalty, and of that share alone."""
     penalty = SpectralNormPenalty(made["sparse, bfloat16"].network, beta=BETA)
     ways: dict[str, Callable[[], object]] = {name: partial(one.step, x) for name, one in made.items()}
-    found = medians(ways | {"penalty": lambda: penalty().backward()}, rounds)
-    alone = found.pop("penalty")
-    ours = {name: seconds + alone / INTERVAL for name, seconds in found.items() if not name.startswith("published")}
-    return found | ours | {"penalty": alone / INTERVAL}
+    found = timings(ways | {"penalty": lambda: penalty().backward()}, rounds)
+    share = [seconds / INTERVAL for seconds in found.pop("penalty")]
+    ours = {
+        name: [step + more for step, more in zip(taken, share, strict=True)]
+        for name, taken in found.items()
+        if not name.startswith("published")
+    }
+    return found | ours | {"penalty": share}
 
 
 def with_penalty(trainer: Trainer) -> Trainer:
@@ -145,12 +148,13 @@ def main() -> None:
         x = torch.stack([two_channels(prepared[number]) for number in range(batch)])
         print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, medians of {rounds} rounds")
         print(f"Swin-B, {batch} images of 224 x 224, {x[:, 1].mean():.0%} breast, half of it hidden")
-        steps = step_seconds(made, x, rounds)
+        step_rounds = step_seconds(made, x, rounds)
+        steps = middle(step_rounds)
         for name, seconds in steps.items():
             print(f"  {name:30} {seconds:6.2f} s a step, {steps['published'] / seconds:5.2f} x as fast as published")
         lazy = {name: with_penalty(made[f"{name}, bfloat16"]) for name in ("dense", "sparse")}
         stores = iter(range(1000))
-        epochs = medians(
+        epoch_rounds = timings(
             {
                 "published": lambda: published_epoch(paths, made["published"], batch),
                 "dense": lambda: our_epoch(records, Path(folder) / "store", lazy["dense"], batch),
@@ -159,10 +163,25 @@ def main() -> None:
             },
             1 if arguments.quick else 3,
         )
+    epochs = middle(epoch_rounds)
     print(f"an epoch of {FILMS} film scans")
     for name, seconds in epochs.items():
         print(f"  {name:30} {seconds:6.2f} s, {epochs['published'] / seconds:5.2f} x as fast as published")
-    print(json.dumps(ratios(steps, epochs)))
+    finish(ratios(steps, epochs), rows_of(step_rounds, epoch_rounds, batch))
+
+
+def rows_of(steps: dict[str, list[float]], epochs: dict[str, list[float]], batch: int) -> list[Row]:
+    """Our steps and epochs beside the published recipe on MONAI's own forward pass."""
+    peer = "published recipe, MONAI's forward pass, float32"
+    names = ("dense, float32", "dense, bfloat16", "sparse, float32", "sparse, bfloat16")
+    made = [
+        compared(f"pretraining step, Swin-B, batch {batch}, {name}", steps, name, "published", peer, "monai", "torch")
+        for name in names
+    ]
+    for name in ("dense", "sparse"):
+        what = f"pretraining epoch of {FILMS} film scans, {name}, bfloat16"
+        made.append(compared(what, epochs, name, "published", peer, "monai", "torch"))
+    return made
 
 
 def ratios(steps: dict[str, float], epochs: dict[str, float]) -> dict[str, float]:

@@ -10,7 +10,6 @@ patients and seeds; the last column is mse less l1, paired. The last line is one
 """
 
 import argparse
-import json
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
@@ -25,6 +24,7 @@ from mammo.pipeline.metrics import bootstrap
 from mammo.pipeline.metrics.reconstruction import reconstruction_errors
 from mammo.pipeline.phantom import generate
 from mammo.transforms import BlockMasking, PrepareMammogramd
+from measuring import finish
 
 ERRORS = ("l1", "mse")
 SIZE = (256, 128)
@@ -121,7 +121,7 @@ def main() -> None:
         ]
         values = measure(networks, records, folder)
     by_loss = {error: values[i * options.seeds : (i + 1) * options.seeds] for i, error in enumerate(ERRORS)}
-    print(json.dumps(report(by_loss, records)))
+    finish(report(by_loss, records))
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ the last line is one JSON object of read times relative to ours.
 
 import argparse
 import io
-import json
 import os
 import random
 import tarfile
@@ -24,6 +23,7 @@ import cv2
 import numpy as np
 import torch
 from mammo.pipeline.datasets.entry import encode, read_entry
+from measuring import Row, finish, valued
 
 Pair = tuple[np.ndarray, np.ndarray]
 Format = tuple[Callable[[int, Pair], None], Callable[[int], Pair]]
@@ -162,6 +162,10 @@ FORMATS: dict[str, Callable[[Path, tuple[int, int]], Format]] = {
 }
 
 
+LIBRARIES: dict[object, str] = {torch_save: "torch", png: "opencv-python-headless", lmdb: "lmdb", zarr: "zarr"}
+"""Distributions that formats rest on; the others on numpy."""
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--quick", action="store_true", help="224 x 224 only, 16 pictures")
@@ -169,6 +173,7 @@ def main() -> None:
     cv2.setNumThreads(1)
     torch.set_num_threads(1)
     ratios: dict[str, float] = {}
+    rows: list[Row] = []
     for size, count in [((224, 224), 16 if quick else 100)] + ([] if quick else [((1024, 512), 24)]):
         made = pictures(size, count)
         print(f"{size[0]} x {size[1]}, {count} pictures")
@@ -182,7 +187,10 @@ def main() -> None:
             first = first or took
             ratios[f"{title} {size[0]}x{size[1]}"] = round(took / first, 2)
             print(f"{title:46}{written * 1e3:10.3f}{took * 1e3:10.3f}{kib:10.1f}")
-    print(json.dumps(ratios))
+            if make is not ours:
+                what = f"reading a prepared picture, {size[0]} x {size[1]}"
+                rows.append(valued(what, "s", first, took, title, LIBRARIES.get(make, "numpy")))
+    finish(ratios, rows)
 
 
 def measured(

@@ -8,8 +8,6 @@ regions, the DICOM objects and the page. Rounds alternate; medians.
 """
 
 import argparse
-import json
-import statistics
 import tempfile
 import time
 from pathlib import Path
@@ -25,6 +23,7 @@ from mammo.pipeline.hospital.result import ModelStamp
 from mammo.pipeline.hospital.study import StudyEngine
 from mammo.pipeline.phantom import write_study
 from mammo.transforms import PrepareMammogramd
+from measuring import Row, compared, finish, middle, resident, timings
 
 SIZE = (224, 224)
 
@@ -44,9 +43,9 @@ def main() -> None:
         written = write_study(root / "study", index=1, seed=77, preset="demo", pixel_mm=0.4 if arguments.quick else 0.1)
         paths = [path for path, _ in written]
         show_regions(model, paths)
-        ratios = compare(model, paths, root, rounds)
+        ratios, rows = compare(model, paths, root, rounds)
         ratios |= throughput(random_model("micro"), root, studies)
-    print(json.dumps({"swin": size, "studies": studies, **ratios}))
+    finish({"swin": size, "studies": studies, **ratios}, rows)
 
 
 def random_model(size: str) -> HospitalModel:
@@ -66,8 +65,8 @@ def show_regions(model: HospitalModel, paths: list[Path]) -> None:
             model.network.head.weight.neg_()
 
 
-def compare(model: HospitalModel, paths: list[Path], root: Path, rounds: int) -> dict[str, float]:
-    """Seconds of decoding, of the network, and of all of a study."""
+def compare(model: HospitalModel, paths: list[Path], root: Path, rounds: int) -> tuple[dict[str, float], list[Row]]:
+    """Print seconds of decoding, of the network, and of all of a study; return the ratios and rows."""
     engine = StudyEngine(model, decode=here(model.transform))
     image = torch.rand(1, 2, *SIZE)
 
@@ -86,41 +85,36 @@ def compare(model: HospitalModel, paths: list[Path], root: Path, rounds: int) ->
         "engine, no objects": lambda: engine.process(paths),
         "all: SR, overlay, GSPS, page": lambda: process_files(paths, engine, root / "out"),
     }
-    times: dict[str, list[float]] = {name: [] for name in ways}
-    for _ in range(rounds + 1):
-        for name, way in ways.items():
-            begin = time.perf_counter()
-            way()
-            times[name].append(time.perf_counter() - begin)
-    medians = {name: statistics.median(found[1:]) for name, found in times.items()}
-    least = medians["decoding (pydicom)"] + medians["network"]
+    taken = timings(ways, rounds)
+    least_rounds = zip(taken["decoding (pydicom)"], taken["network"], strict=True)
+    taken["least"] = [decoding + network for decoding, network in least_rounds]
+    medians = middle(taken)
+    least = medians.pop("least")
     shape = pydicom.dcmread(paths[0], stop_before_pixels=True)
     print(f"four views of {shape.Rows} x {shape.Columns}, one thread, medians of {rounds} rounds")
     for name, seconds in medians.items():
         print(f"  {name:<30}{1000 * seconds:8.0f} ms {seconds / least:6.2f} x decoding and network")
-    return {"engine_ratio": medians["engine, no objects"] / least, "ratio": list(medians.values())[-1] / least}
+    peer, libraries = "decoding and one forward pass", ("pydicom", "torch")
+    rows = [
+        compared(f"a study of four views, {way}", taken, way, "least", peer, *libraries) for way in list(medians)[2:]
+    ]
+    return {"engine_ratio": medians["engine, no objects"] / least, "ratio": list(medians.values())[-1] / least}, rows
 
 
 def throughput(model: HospitalModel, root: Path, studies: int) -> dict[str, float]:
     """Studies an hour, and the resident memory at a quarter of them and at the end."""
     engine = StudyEngine(model, decode=here(model.transform))
     paths = [path for path, _ in write_study(root / "small", index=2, seed=77, preset="demo")]
-    resident: list[float] = []
+    held: list[float] = []
     begin = time.perf_counter()
     for number in range(studies):
         process_files(paths, engine, root / "many" / f"{number:04d}")
-        resident.append(resident_mb())
+        held.append(resident("VmRSS"))
     seconds = time.perf_counter() - begin
-    early, late = resident[studies // 4], resident[-1]
+    early, late = held[studies // 4], held[-1]
     print(f"{studies} studies of four small views: {3600 * studies / seconds:.0f} an hour; "
           f"memory {early:.0f} MB after a quarter, {late:.0f} MB at the end")  # fmt: skip
     return {"studies_an_hour": 3600 * studies / seconds, "memory_growth": late / early}
-
-
-def resident_mb() -> float:
-    """Resident memory of this process now."""
-    pages = int(Path("/proc/self/statm").read_text().split()[1])
-    return pages * 4096 / 2**20
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ line is one JSON object: our time and memory as a share of the better peer's.
 """
 
 import argparse
-import json
 import os
 import statistics
 import subprocess
@@ -22,7 +21,7 @@ from functools import partial
 
 import torch
 from mammo.networks import SwinEncoder
-from measuring import peak_megabytes
+from measuring import Row, compared, finish, middle, peak_megabytes, valued
 from monai.networks.nets.swin_unetr import SwinTransformer
 from torch import Tensor, nn
 from transformers import SwinConfig, SwinModel
@@ -92,8 +91,8 @@ def timed(work: Callable[[], object]) -> float:
     return time.perf_counter() - start
 
 
-def seconds(size: int, batch: int, half: bool, rounds: int) -> tuple[dict[str, float], float]:
-    """Median seconds of a step of each network, and operations a second of a large product."""
+def seconds(size: int, batch: int, half: bool, rounds: int) -> tuple[dict[str, list[float]], float]:
+    """Seconds of each round of a step of each network, and operations a second of a large product."""
     image = torch.rand(batch, 1, size, size)
     networks = {name: build() for name, build in NETWORKS.items()}
     kind = torch.bfloat16 if half else torch.float32
@@ -106,8 +105,7 @@ def seconds(size: int, batch: int, half: bool, rounds: int) -> tuple[dict[str, f
             if number:
                 taken[name].append(elapsed)
                 taken["product"].append(product)
-    medians = {name: statistics.median(values) for name, values in taken.items()}
-    return medians, 2 * 2048 * 1024 * 4096 / medians.pop("product")
+    return taken, 2 * 2048 * 1024 * 4096 / statistics.median(taken.pop("product"))
 
 
 def own_megabytes(name: str, size: int, batch: int, half: bool) -> float:
@@ -139,30 +137,39 @@ def main() -> None:
         return
     rounds = 2 if arguments.quick else arguments.rounds
     ratios: dict[str, float] = {}
+    rows: list[Row] = []
     print(f"{torch.get_num_threads()} threads, load {os.getloadavg()[0]:.1f}, medians of {rounds} rounds")
     for size, batch in ((224, 4), (448, 2))[: 1 if arguments.quick else 2]:
         for half in (False, True):
-            ratios |= report(size, batch, half, rounds)
-    print(json.dumps(ratios))
+            found, more = report(size, batch, half, rounds)
+            ratios |= found
+            rows += more
+    finish(ratios, rows)
 
 
-def report(size: int, batch: int, half: bool, rounds: int) -> dict[str, float]:
-    """Print one table and return its ratios."""
-    taken, rate = seconds(size, batch, half, rounds)
+def report(size: int, batch: int, half: bool, rounds: int) -> tuple[dict[str, float], list[Row]]:
+    """Print one table and return its ratios and rows."""
+    step_rounds, rate = seconds(size, batch, half, rounds)
+    taken = middle(step_rounds)
     memory = {name: megabytes(name, size, batch, half) for name in NETWORKS}
     kind = "bfloat16" if half else "float32"
     ideal = batch * PRODUCTS_224 * (size / 224) ** 2 * 6 / rate
     print(f"{size} x {size}, batch {batch}, {kind}; a large product runs at {rate / 1e9:.0f} GFLOP/s")
     for name in NETWORKS:
         print(f"  {name:18} {taken[name]:6.2f} s, {ideal / taken[name]:4.0%} of that rate, {memory[name]:6.0f} MB")
-    peers = ("monai", "transformers")
+    peers = {"monai": "MONAI's SwinTransformer", "transformers": "transformers' SwinModel"}
+    what = f"Swin-B step, {size} x {size}, batch {batch}, {kind}"
+    rows = [compared(f"{what}: time", step_rounds, "ours", name, who, name) for name, who in peers.items()]
+    rows += [
+        valued(f"{what}: activations", "MB", memory["ours"], memory[name], who, name) for name, who in peers.items()
+    ]
     return {
         f"time_{size}_{kind}": round(taken["ours"] / min(taken[name] for name in peers), 3),
         f"memory_{size}_{kind}": round(memory["ours"] / min(memory[name] for name in peers), 3),
         f"checkpointed_memory_{size}_{kind}": round(
             memory["ours_checkpointed"] / min(memory[name] for name in peers), 3
         ),
-    }
+    }, rows
 
 
 if __name__ == "__main__":

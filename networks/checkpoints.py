@@ -1,16 +1,18 @@
 """Load an encoder or a network from a checkpoint, without running code from the file."""
 
 import pickle
+import zipfile
 from pathlib import Path
 from typing import TypeVar
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 State = dict[str, Tensor]
 _STATE_NAMES = ("model", "state_dict", "model_state_dict", "encoder_state_dict")
+_ZIP_START = b"PK\x03\x04"
+_REFUSED = "{} is not a checkpoint of tensors only (.pt or .safetensors)"
 Network = TypeVar("Network", bound=nn.Module)
 
 
@@ -82,10 +84,7 @@ def read_state(path: Path) -> State:
     """
     if not path.is_file():
         raise ValueError(f"no checkpoint at {path}; give a .pt or .safetensors file")
-    try:
-        content = load_file(path) if path.suffix == ".safetensors" else _torch_load(path)
-    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError) as error:
-        raise ValueError(f"{path} is not a checkpoint of tensors only (.pt or .safetensors): {error}") from error
+    content = _safetensors(path) if path.suffix == ".safetensors" else read_torch_file(path)
     if isinstance(content, dict):
         content = next((content[name] for name in _STATE_NAMES if isinstance(content.get(name), dict)), content)
     if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
@@ -93,8 +92,54 @@ def read_state(path: Path) -> State:
     return content
 
 
-def _torch_load(path: Path) -> object:
-    return torch.load(path, map_location="cpu", weights_only=True)
+def read_torch_file(path: Path) -> object:
+    """What ``torch.save`` wrote, on the CPU; its checksums are compared, which torch itself leaves out.
+
+    Raises:
+        ValueError: the file is cut off, altered or of another kind, or holds more than tensors and plain values, of
+            which nothing is run.
+        OSError: it cannot be read.
+    """
+    try:
+        _check_sums(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except pickle.UnpicklingError as error:
+        # Torch's own message is a page that advises to trust the file.
+        raise ValueError(f"{_REFUSED.format(path)}: damaged, or it asks for code, which is not run") from error
+    except Exception as error:  # a broken or hostile file can raise anything
+        raise ValueError(f"{_REFUSED.format(path)}: {_first_line(error)}") from error
+
+
+def _check_sums(path: Path) -> None:
+    with path.open("rb") as file:
+        start = file.read(len(_ZIP_START))
+    if not start:
+        raise ValueError("it is empty")
+    if start != _ZIP_START:  # torch's older format, which has no checksums
+        return
+    if not zipfile.is_zipfile(path):
+        raise ValueError("it is cut off; take it from where it is whole")
+    with zipfile.ZipFile(path) as archive:
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is a compressed archive, which torch.save does not write")
+        damaged = archive.testzip()
+    if damaged is not None:
+        raise ValueError(f"it is damaged: the checksum of {damaged} does not fit; take it from where it is whole")
+
+
+def _safetensors(path: Path) -> State:
+    try:
+        return load_file(path)
+    except OSError:
+        raise
+    except Exception as error:  # as above
+        raise ValueError(f"{_REFUSED.format(path)}: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0]
 
 
 def encoder_state(path: Path) -> State:

@@ -14,6 +14,7 @@ from monai.bundle import ConfigWorkflow
 
 from ..bundles import bundle_root
 from .run_folder import write_configuration
+from .sole_owner import sole_owner
 
 logger = logging.getLogger(__name__)
 
@@ -54,11 +55,12 @@ def run_bundle(
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"unknown option {name!r}: the configuration has no such place ({error})") from error
     logger.info("the same by MONAI: %s", monai_command(files, overrides))
-    # The parser resolves in place when it parses: what a reader wants is the text before that.
-    write_configuration({name: value for name, value in config.items() if name != "_meta_"}, config["output_dir"])
-    workflow.initialize()
-    workflow.run()
-    workflow.finalize()
+    with sole_owner(config["output_dir"], "--output_dir"):
+        # The parser resolves in place when it parses: what a reader wants is the text before that.
+        write_configuration({name: value for name, value in config.items() if name != "_meta_"}, config["output_dir"])
+        workflow.initialize()
+        workflow.run()
+        workflow.finalize()
     return workflow
 
 

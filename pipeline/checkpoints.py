@@ -16,6 +16,7 @@ from ignite.handlers import EarlyStopping
 from monai.engines import Workflow
 from torch import nn
 
+from ..networks.checkpoints import read_torch_file
 from .files import sweep, temporary_name
 from .finite import NonFiniteError, first_not_finite
 from .resume import ResumableLoader, random_state
@@ -162,13 +163,13 @@ class TrainingCheckpoints:
         """Go on from ``last.pt``; start anew, and say so, where there is none.
 
         Raises:
-            ValueError: if the file belongs to another architecture, to other data or options, or to a longer run.
+            ValueError: the file is damaged, or of another architecture, of other data or options, or of a longer run.
         """
         path = self.directory / "last.pt"
         if not path.is_file():
             logger.info("nothing to resume in %s: starting anew", self.directory)
             return
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = self._read(path)
         planned = trainer.state.max_epochs
         self._check(path, state, trainer)
         for name, part in self.parts.items():
@@ -186,6 +187,16 @@ class TrainingCheckpoints:
         if "early_stop" in self.parts and self.parts["early_stop"].counter >= self.patience:
             trainer.terminate()  # it had stopped
         logger.info("resumed from %s after epoch %d, step %d", path, trainer.state.epoch, trainer.state.iteration)
+
+    def _read(self, path: Path) -> dict[str, Any]:
+        advice = "put a whole last.pt there, or begin anew by deleting it or with another --output_dir"
+        try:
+            state = read_torch_file(path)
+        except ValueError as error:
+            raise ValueError(f"{error}; {advice}") from error
+        if not isinstance(state, dict):
+            raise ValueError(f"{path} holds a {type(state).__name__}, not the state of a run; {advice}")
+        return state
 
     def _check(self, path: Path, state: Mapping[str, Any], trainer: Workflow) -> None:
         for name in (*self.parts, "processes"):

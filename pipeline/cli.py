@@ -15,6 +15,7 @@ from .evaluation_verbs import add_evaluation_verbs
 from .hospital.service.verbs import add_serve_verb
 from .hospital.verbs import add_hospital_verbs
 from .packaging.verbs import add_bundle_verb
+from .reproduce.verb import add_reproduce_verb
 from .study_verbs import add_study_verb
 from .terminal import configure_logging, stop_on_sigterm, user_error
 
@@ -55,6 +56,7 @@ EXAMPLES = """examples:
   mammo compare outputs/pretrained outputs/from_scratch  paired differences of every measure
   mammo verify outputs/finetune                          do hashes and metrics still hold?
   mammo study label_efficiency --dataset_dir CBIS-DDSM --fractions 1 10 100 --seeds 0 1 2
+  mammo reproduce phantom-swin                           a row of a paper's table, published figure beside ours; --list
   mammo report --datalist CBIS-DDSM/datalist.json --classifier pretrained=outputs/finetune
   mammo predict exam/*.dcm --checkpoint outputs/finetune/checkpoints/best.pt
   mammo process exam/ results/ --checkpoint outputs/finetune/checkpoints/best.pt   DICOM results of a study
@@ -106,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
 
     add_data_verbs(verbs)
     add_study_verb(verbs)
+    add_reproduce_verb(verbs)
     for name, text in STAGES.items():
         stage = verbs.add_parser(
             name,

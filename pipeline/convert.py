@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import torch
@@ -52,13 +53,14 @@ def convert(weights: Path, out: Path, *, colour: bool = False, image_size: Seque
     _check_ending(out)
     stem = None if colour else IMAGENET
     public = _model_of(weights) if weights.suffix in (".tar", ".pth") else read_state(weights)
-    if any(name.startswith("image_encoder.") for name in public):
-        state, left = _image_text_state(public, colour)
-    elif _is_vit(public):
-        grid = None if image_size is None else (image_size[0] // PATCH, image_size[1] // PATCH)
-        state, left = convert_vit(public, stem, grid=grid)
-    else:
-        state, left = convert_swin(public, stem)
+    with _naming(weights):
+        if any(name.startswith("image_encoder.") for name in public):
+            state, left = _image_text_state(public, colour)
+        elif _is_vit(public):
+            grid = None if image_size is None else (image_size[0] // PATCH, image_size[1] // PATCH)
+            state, left = convert_vit(public, stem, grid=grid)
+        else:
+            state, left = convert_swin(public, stem)
     write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
     logger.info("%s: %d tensors, %s", out, len(state), _describe(state))
     if left:
@@ -74,10 +76,20 @@ def export(checkpoint: Path, out: Path) -> Path:
     """
     _check_ending(out)
     ours = encoder_state(checkpoint)
-    state = export_vit(ours) if _is_vit(ours) else export_swin(ours)
+    with _naming(checkpoint):
+        state = export_vit(ours) if _is_vit(ours) else export_swin(ours)
     write_atomically(out, save({name: tensor.contiguous() for name, tensor in state.items()}))
     logger.info("%s: %d tensors under the names of the official repositories and timm", out, len(state))
     return out
+
+
+@contextmanager
+def _naming(weights: Path) -> Iterator[None]:
+    """Say in an error which file it is about."""
+    try:
+        yield
+    except ValueError as error:
+        raise ValueError(f"{weights}: {error}") from error
 
 
 def _check_ending(out: Path) -> None:

@@ -91,7 +91,7 @@ class _Worker:
         except (EOFError, OSError):
             self.end()
             message = f"a worker process could not begin ({_cause(self.process)}); what it said is above"
-            raise RuntimeError(message) from None
+            raise ChildProcessError(message) from None
 
     def call(self, item: Any, timeout_s: float | None) -> _Answer | Lost | None:
         """The process's answer; None where it had gone before it could be asked."""

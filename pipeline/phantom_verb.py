@@ -10,7 +10,7 @@ from typing import Any
 __all__ = ["add_phantom_verb"]
 
 LAYOUTS = ("cbis_ddsm", "vindr_mammo", "rsna_2022", "mammo_clip", "studies")
-PRESETS = ("demo", "reports", "standard")
+PRESETS = ("demo", "reports", "subtle_reports", "standard")
 
 
 def add_phantom_verb(verbs: Any, cpus: int) -> None:

@@ -9,6 +9,7 @@ import platform
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ from monai.bundle import ConfigParser
 from monai.bundle.scripts import update_kwargs
 
 from .files import write_atomically
+from .sole_owner import sole_owner
 
 PACKAGES = (
     "torch",
@@ -46,12 +48,13 @@ class RunFolder:
         self.directory = Path(directory)
         self.datalist = Path(datalist)
         self.seed = seed
+        self._owned = ExitStack()
 
     def write(self) -> None:
         """Write the files (the first process only).
 
         Raises:
-            ValueError: without a datalist there is nothing to run.
+            ValueError: without a datalist there is nothing to run; or another run is at work in the folder.
         """
         if idist.get_rank() != 0:
             return
@@ -60,6 +63,10 @@ class RunFolder:
                 f"no datalist at {self.datalist}: give --dataset_dir of a dataset that `mammo prepare` has listed, or "
                 "its --datalist; the overlay tiny makes a synthetic dataset"
             )
+        config = bundle_configuration(sys.argv)
+        if config is not None:
+            # MONAI's process ends with its run, and the lock with the process.
+            self._owned.enter_context(sole_owner(self.directory, "--output_dir"))
         environment = {
             "command": " ".join(sys.argv),
             "datalist": str(self.datalist),
@@ -70,8 +77,7 @@ class RunFolder:
             "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
         }
         write_atomically(self.directory / "environment.json", json.dumps(environment, indent=1).encode())
-        config = bundle_configuration(sys.argv)
-        if config is not None:  # our own launcher has written it
+        if config is not None:  # our own launcher owns the folder and has written it
             write_configuration(config, self.directory)
 
 

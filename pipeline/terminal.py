@@ -7,6 +7,24 @@ import signal
 import sys
 import threading
 
+EXTRAS = {
+    "transformers": "clip",
+    "tokenizers": "clip",
+    "highdicom": "hospital",
+    "pynetdicom": "hospital",
+    "dicomweb_client": "hospital",
+    "onnx": "export",
+    "onnxscript": "export",
+    "onnxruntime": "export",
+    "dask": "scale",
+    "tensorboard": "tracking",
+    "mlflow": "tracking",
+}
+"""Which extra of ours brings a module."""
+
+_LOADER_WORKER = "DataLoader worker"
+"""How torch's error begins when a process that loads images has died."""
+
 
 def configure_logging() -> None:
     """Print our messages as they are; of ignite, which reports every epoch of every engine, warnings only."""
@@ -37,5 +55,14 @@ def user_error(error: BaseException) -> BaseException | None:
         missing = isinstance(chain, ImportError) and chain.name is None  # our words: an extra is not installed
         if missing or isinstance(chain, (ValueError, OSError)):
             return chain
+        lacking = (chain.name or "").partition(".")[0] if isinstance(chain, ModuleNotFoundError) else ""
+        if lacking in EXTRAS:
+            return ImportError(f"this needs {lacking}, which is not installed: pip install 'mammo[{EXTRAS[lacking]}]'")
+        if isinstance(chain, RuntimeError) and str(chain).startswith(_LOADER_WORKER):
+            said = str(chain).splitlines()[0].rstrip(" .")
+            return ChildProcessError(
+                f"{said}, perhaps for want of memory; give fewer --num_workers or a smaller --batch_size. Finished "
+                "epochs are kept, go on with --resume true"
+            )
         chain = chain.__cause__
     return None

@@ -142,8 +142,8 @@ def _read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with _opened(path) as file:
         head, about = _parse(file.metadata())
         arrays = {name: file.get_tensor(name) for name in about["how"]}
-    if _checksum(head["about"], arrays) != head["xxh3_128"]:
-        raise DamagedEntryError(f"{path}: the checksum does not fit the content")
+        if _checksum(head["about"], arrays) != head["xxh3_128"]:
+            raise DamagedEntryError(f"{path}: the checksum does not fit the content")
     return about, arrays
 
 

@@ -115,7 +115,7 @@ def resolve_tasks(tasks: Tasks) -> list[Task]:
     """Turn what a configuration says into tasks.
 
     Args:
-        tasks: names of :data:`PRESETS` or of :data:`GROUPS`; or a mapping of names to classes, each class a value
+        tasks: names of ``PRESETS`` or of ``GROUPS``; or a mapping of names to classes, each class a value
             of the field or a list of values, such as ``{"pathology": [["NORMAL"], ["BENIGN", "MALIGNANT"]]}``. The
             field has the name of the task, or is given: ``{"cancer": {"field": "pathology", "classes": [...]}}``.
             The word ``"benign"`` alone stands for both benign pathologies; case does not matter.

@@ -37,7 +37,7 @@ def lesion_crops(
         min_side_px: least side of a square.
         mask_policy: for findings placed by a mask of another size than its image, see
             :class:`~mammo.pipeline.datasets.roi_masks.MaskPolicy`.
-        types: findings to keep, of :data:`FINDING_TYPES`; None keeps all.
+        types: findings to keep, of ``FINDING_TYPES``; None keeps all.
         workers: masks read at a time.
 
     Returns:

@@ -50,7 +50,7 @@ class Finding(TypedDict, total=False):
 
     id: str
     type: str
-    """One of :data:`FINDING_TYPES`."""
+    """One of ``FINDING_TYPES``."""
     shapes: list[str]
     margins: list[str]
     calcification_types: list[str]

@@ -157,7 +157,7 @@ class PreparedDataset(PersistentDataset):
     def refuse(self, record: Mapping[str, Any], error: MammogramError) -> None:
         """Remember that preparing this image kills or holds up the process that does it."""
         if self.cache_dir is not None:
-            write_atomically(self._refusal(record), f"{error.reason}\n{error.message}".encode())
+            write_atomically(self._refusal(self.entry(record)), f"{error.reason}\n{error.message}".encode())
 
     def prepare(self, record: Mapping[str, Any], *, retry: bool = False) -> Prepared:
         """The kept part of one item.
@@ -176,6 +176,8 @@ class PreparedDataset(PersistentDataset):
             self.computed += 1
             return Prepared(quantised(item), facts, reused=False)
         source = self.entry(record)
+        if retry:  # even where the image is whole: a process may die between writing it and saying so
+            self._refusal(source).unlink(missing_ok=True)
         found = self._read(source)
         if found is None:
             content = self.entry(record, by_content=True)
@@ -183,21 +185,19 @@ class PreparedDataset(PersistentDataset):
             same = source.exists() and content.exists() and source.samefile(content)
             found = None if same else self._read(content)
             if found is None:
-                self._check_refusal(record, retry)
+                self._check_refusal(record, source)
                 return self._make(record, content, source)
             link_atomically(content, source)
         self.reused += 1
         return Prepared(*found, reused=True)
 
-    def _refusal(self, record: Mapping[str, Any]) -> Path:
+    def _refusal(self, source: Path) -> Path:
         assert self.cache_dir is not None
-        return Path(self.cache_dir, "refused", f"{self.entry(record).stem}.txt")
+        return Path(self.cache_dir, "refused", f"{source.stem}.txt")
 
-    def _check_refusal(self, record: Mapping[str, Any], retry: bool) -> None:
-        refusal = self._refusal(record)
-        if retry:
-            refusal.unlink(missing_ok=True)
-        elif refusal.exists():
+    def _check_refusal(self, record: Mapping[str, Any], source: Path) -> None:
+        refusal = self._refusal(source)
+        if refusal.exists():
             reason, _, message = refusal.read_text().partition("\n")
             raise MammogramError(record["image"], reason, f"{message} (found before: {refusal})")
 

@@ -111,7 +111,7 @@ def gate_policy(name: str = "training", overrides: Mapping[str, str] | None = No
     """A preset, with other outcomes for some reasons.
 
     Args:
-        name: one of :data:`PRESETS`.
+        name: one of ``PRESETS``.
         overrides: see :meth:`GatePolicy.but`.
 
     Raises:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -12,6 +14,7 @@ from ...transforms.dicom_file import open_dicom
 from ...transforms.errors import MammogramError
 from ..evidence.hashes import sha256_of
 from ..files import write_atomically
+from ..sole_owner import sole_owner
 from .decode import Limits
 from .page import write_page
 from .result import StudyResult, StudyStatus
@@ -25,6 +28,8 @@ RESULT = "result.json"
 """Written last: where it is, everything else is there and whole."""
 
 PAGE = "page.html"
+
+_PARTIAL = ".partial-"
 
 EXIT_STATUS: Mapping[StudyStatus, int] = {
     StudyStatus.ANALYSED: 0,
@@ -54,14 +59,27 @@ def process_files(
         predecessor: the report that an earlier process gave of the same study, which the new one then names.
 
     Raises:
-        ValueError: an unknown kind.
-        OSError: as the file system raises it.
+        ValueError: an unknown kind, or another process is writing into the folder.
+        OSError: as the file system raises it; a full disk with the folder and the way out.
     """
     folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    result = engine.process(paths)
+    with sole_owner(folder, "folder for the results"):
+        result = engine.process(paths)
+        try:
+            _write(result, folder, kinds, predecessor)
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            message = "no space left for the results; free some, or write them to another folder"
+            raise OSError(error.errno, message, str(folder)) from error
+    return result
+
+
+def _write(result: StudyResult, folder: Path, kinds: Sequence[str], predecessor: Path | None) -> None:
     (folder / RESULT).unlink(missing_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".partial-", dir=folder) as temporary:
+    for left in folder.glob(f"{_PARTIAL}*"):  # by a killed process: the folder is ours
+        shutil.rmtree(left)
+    with tempfile.TemporaryDirectory(prefix=_PARTIAL, dir=folder) as temporary:
         written = [*write_objects(result, Path(temporary) / "objects", kinds, predecessor=predecessor)]
         written.append(write_page(result, Path(temporary) / PAGE))
         files = {path.name: sha256_of(path) for path in written}
@@ -69,7 +87,6 @@ def process_files(
             os.replace(path, folder / path.name)
     record = {**result.record(), "files": files}
     write_atomically(folder / RESULT, json.dumps(record, indent=2).encode())
-    return result
 
 
 def studies_of(paths: Iterable[Path]) -> list[list[Path]]:

@@ -68,6 +68,7 @@ def kinds_of(arguments: argparse.Namespace) -> list[str]:
 
 def _process(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
     from ..inference import find_images
+    from ..sole_owner import sole_owner
     from .process import EXIT_STATUS, process_files, studies_of
 
     kinds = kinds_of(arguments)
@@ -77,11 +78,12 @@ def _process(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int
     studies = studies_of(files)
     engine = make_engine(arguments)
     worst = 0
-    for number, paths in enumerate(studies, start=1):
-        folder = arguments.out if len(studies) == 1 else arguments.out / f"{number:04d}"
-        result = process_files(paths, engine, folder, kinds)
-        print(f"{folder}: {_in_words(result)}")
-        worst = max(worst, EXIT_STATUS[result.status])
+    with sole_owner(arguments.out, "OUT"):
+        for number, paths in enumerate(studies, start=1):
+            folder = arguments.out if len(studies) == 1 else arguments.out / f"{number:04d}"
+            result = process_files(paths, engine, folder, kinds)
+            print(f"{folder}: {_in_words(result)}")
+            worst = max(worst, EXIT_STATUS[result.status])
     print("for research use only")
     return worst
 

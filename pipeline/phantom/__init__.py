@@ -2,6 +2,7 @@
 
 from .case import Case, in_test_split
 from .dataset import generate
+from .hostile import write_hostile
 from .original_tables import write_rsna_layout, write_vindr_layout
 from .presets import PRESETS, Preset
 from .report_tables import write_report_tables
@@ -22,6 +23,7 @@ __all__ = [
     "generate",
     "in_test_split",
     "patient",
+    "write_hostile",
     "write_report_tables",
     "write_rsna_layout",
     "write_study",

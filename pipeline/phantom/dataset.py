@@ -101,7 +101,7 @@ def generate(
         patients: how many; benign and malignant alternate in random order.
         seed: patient ``i`` of a seed is the same in every phantom of a preset.
         test_fraction: part of the patients in the test split.
-        preset: ``demo``, ``reports`` or ``standard``.
+        preset: one of ``PRESETS``: ``demo``, ``reports``, ``subtle_reports`` or ``standard``.
         views: ``both``, ``CC`` or ``MLO``.
         unaffected: write the other breast too; it has no row in the tables.
         shortcut: let the framed marker go with malignancy in training (0.9) but not in test (0.5).

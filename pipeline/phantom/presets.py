@@ -33,18 +33,20 @@ PRESETS = MappingProxyType(
     {
         "demo": Preset(24.0, 0.15, (16.0, 45.0), 0.24, 0.5, 0.1),
         "reports": Preset(24.0, 0.15, (16.0, 45.0), 0.24, 0.5, 0.5, coarseness=2.0),
+        "subtle_reports": Preset(24.0, 0.15, (16.0, 45.0), 0.16, 0.8, 0.5, coarseness=2.0),
         "standard": Preset(14.0, 0.3, (7.0, 45.0), 0.12, 1.0, 0.4),
     }
 )
 """``demo`` is the easiest one, made for small networks; ``reports``, for what reports tell, has as many clusters as
-masses, and coarser ones, which survive in a small picture; ``standard`` is the one for claims."""
+masses, and coarser ones, which survive in a small picture;
+``subtle_reports`` hides them better, so that few labels do not suffice; ``standard`` is the one for claims."""
 
 
 def preset_named(name: str) -> Preset:
     """Look a preset up.
 
     Raises:
-        ValueError: for a name that is not in :data:`PRESETS`.
+        ValueError: for a name that is not in ``PRESETS``.
     """
     if name not in PRESETS:
         raise ValueError(f"preset {name!r} is unknown; choose one of {', '.join(PRESETS)}")

@@ -4,6 +4,7 @@ import base64
 import io
 from pathlib import Path
 
+from matplotlib import rc_context
 from matplotlib.figure import Figure
 from PIL import Image, UnidentifiedImageError
 
@@ -14,9 +15,10 @@ MAX_WIDTH_PX = 1600
 
 
 def embed_figure(figure: Figure) -> str:
-    """A drawn figure as an SVG data URI: sharp at any size."""
+    """A drawn figure as an SVG data URI: sharp at any size, and the same bytes for the same figure."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="svg", metadata={"Date": None})
+    with rc_context({"svg.hashsalt": "mammo"}):  # else its identifiers are random
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
     return _data_uri("image/svg+xml", buffer.getvalue())
 
 

@@ -1,11 +1,11 @@
 """One self-contained HTML page from the folders of a run."""
 
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
+from ..files import write_atomically
 from .blocks import Section, Text, Tone
 from .calibration_section import calibration_section
 from .data_section import data_section
@@ -60,6 +60,7 @@ def write_report(
 
     Raises:
         ValueError: a given file or folder does not exist, or a file cannot be read; the message names it.
+        OSError: as :func:`~mammo.pipeline.files.write_atomically`.
     """
     runs = [read_run(name, Path(folder)) for name, folder in (classifiers or {}).items()]
     first = None if pretrain is None else read_run("pretraining", Path(pretrain))
@@ -122,8 +123,5 @@ def _all_missing(section: Section) -> bool:
 
 def _write(out: Path, page: str) -> Path:
     path = out if out.suffix == ".html" else out / "report.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
-    temporary.write_text(page, encoding="utf-8")
-    os.replace(temporary, path)
+    write_atomically(path, page.encode())
     return path

@@ -1,6 +1,6 @@
 """Both training stages stopped at chosen moments and resumed: nothing may differ from an undisturbed run.
 
-Real kills at random moments, with worker processes: ``benchmarks/kill_training.py``.
+Real kills at random moments, with worker processes: ``benchmarks/faults/kill_training.py``.
 """
 
 import json

@@ -1,4 +1,5 @@
 import os
+import zipfile
 
 import pytest
 import torch
@@ -99,3 +100,21 @@ def test_whole_network_comes_back(tmp_path, source):
     torch.save(network.state_dict(), tmp_path / "model.pt")
     x = torch.rand(1, 2, 64, 64)
     torch.testing.assert_close(load_network(other, tmp_path / "model.pt").eval()(x), network.eval()(x))
+
+
+def test_a_bit_that_is_not_what_was_saved_is_refused(tmp_path, source):
+    path = tmp_path / "model.pt"
+    torch.save(source.state_dict(), path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1  # of a weight: torch itself reads it
+    path.write_bytes(content)
+    assert torch.load(path, weights_only=True).keys() == source.state_dict().keys()
+    with pytest.raises(ValueError, match=r"model\.pt is not a checkpoint .*: it is damaged: the checksum of"):
+        load_encoder(source, path)
+
+
+def test_a_compressed_archive_is_not_unpacked(tmp_path, source):
+    with zipfile.ZipFile(tmp_path / "bomb.pt", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("archive/data.pkl", bytes(1 << 20))
+    with pytest.raises(ValueError, match="compressed archive"):
+        load_encoder(source, tmp_path / "bomb.pt")

@@ -252,6 +252,21 @@ def test_weights_that_are_not_finite_are_never_kept(tmp_path):
     assert {name: (tmp_path / name).read_bytes() for name in before} == before
 
 
+@pytest.mark.parametrize("damage", ["cut", "flipped", "list"])
+def test_a_damaged_checkpoint_is_refused_with_its_name_and_the_way_out(damage, tmp_path):
+    train(tmp_path, AUCS[:1], epochs=1)
+    path = tmp_path / "last.pt"
+    content = bytearray(path.read_bytes())
+    content[content.index(b"max_epochs")] ^= 1
+    path.write_bytes(content[: len(content) // 2] if damage == "cut" else content)
+    if damage == "list":
+        torch.save([1, 2], path)
+    before = path.read_bytes()
+    with pytest.raises(ValueError, match=r"last\.pt .*whole last\.pt.*another --output_dir"):
+        train(tmp_path, AUCS, resume=True)
+    assert path.read_bytes() == before
+
+
 def test_what_a_killed_run_left_half_written_is_swept_up(tmp_path):
     train(tmp_path, AUCS[:1], epochs=1)
     dead = 2**22 + 1  # above the highest process number

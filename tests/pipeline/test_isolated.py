@@ -69,7 +69,7 @@ def test_a_process_that_cannot_begin_is_an_error_and_not_tried_for_ever():
         def __reduce__(self):
             return os._exit, (3,)
 
-    with pytest.raises(RuntimeError, match=r"could not begin \(exit status 3\)"):
+    with pytest.raises(ChildProcessError, match=r"could not begin \(exit status 3\)"):
         list(map_isolated(Bomb(), [0, 1], 2))
 
 

@@ -1,7 +1,9 @@
 """`mammo phantom`: what strangers try every other command on."""
 
 import pytest
+from mammo.pipeline import phantom_verb
 from mammo.pipeline.cli import main
+from mammo.pipeline.phantom import PRESETS
 
 
 @pytest.mark.parametrize(
@@ -25,3 +27,7 @@ def test_studies_are_a_folder_an_exam(tmp_path):
 def test_nobody_is_drawn_for_no_patients(tmp_path, capsys):
     assert main(["phantom", str(tmp_path / "in"), "--patients", "0"]) == 1
     assert "--patients 0: give 1 or more" in capsys.readouterr().err
+
+
+def test_every_preset_can_be_named():
+    assert set(phantom_verb.PRESETS) == set(PRESETS)

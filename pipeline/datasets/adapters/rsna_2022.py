@@ -54,7 +54,7 @@ def rsna_2022(
     Args:
         root: the downloaded folder: ``train.csv`` and ``train_images/<patient_id>/<image_id>.dcm``; PNG copies
             (``<image_id>.png`` in the patient's folder, or ``<patient_id>_<image_id>.png``) are taken too.
-        known_bad: ``"keep"`` or ``"exclude"`` the images of :data:`BAD_IMAGES` and :data:`BAD_PATIENTS`; both
+        known_bad: ``"keep"`` or ``"exclude"`` the images of ``BAD_IMAGES`` and ``BAD_PATIENTS``; both
             report them.
         include_test: also list ``test.csv``, which has no labels, in the training part, for pretraining.
         seed: of the split.
@@ -89,7 +89,7 @@ def rsna_records(frame: pd.DataFrame, table: Path, folder: str, known_bad: str, 
     """The records of a table's rows whose image is on disk, without a split.
 
     Args:
-        frame: with :data:`COLUMNS`, and :data:`LABELS` where they are known.
+        frame: with ``COLUMNS``, and ``LABELS`` where they are known.
         table: the file that it was read from, beside ``folder``.
         folder: where images are looked for.
         known_bad: ``"keep"`` or ``"exclude"``.

@@ -83,7 +83,7 @@ def _module(name: str) -> Any:
         if (error.name or "").partition(".")[0] != "highdicom":
             raise
         message = "DICOM results need highdicom, which is not installed; pip install 'mammo[hospital]'"
-        raise ModuleNotFoundError(message, name=error.name) from error
+        raise ModuleNotFoundError(message) from error
 
 
 def _encoded(ds: Dataset) -> bytes:

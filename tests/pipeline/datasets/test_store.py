@@ -234,13 +234,15 @@ def test_other_records_may_be_set_without_deleting_anything(records, cache):
     assert set(DECODES.values()) == {1}
 
 
-@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "foreign"])
+@pytest.mark.parametrize("damage", ["empty", "truncated", "garbage", "foreign", "without checksum"])
 def test_a_damaged_entry_is_prepared_again_counted_and_logged(damage, records, cache, caplog):
     dataset = PreparedDataset(records, [Decode()], cache)
     list(dataset)
     path = dataset.entry(records[2])
     whole = path.read_bytes()
-    path.write_bytes({"empty": b"", "truncated": whole[: len(whole) // 2], "garbage": b"x" * 999}.get(damage, b""))
+    contents = {"truncated": whole[: len(whole) // 2], "garbage": b"x" * 999}
+    contents["without checksum"] = whole.replace(b"xxh3_128", b"xxh3_129")
+    path.write_bytes(contents.get(damage, b""))
     if damage == "foreign":
         torch.save([1, 2], path)
     with caplog.at_level(logging.WARNING):
@@ -283,6 +285,15 @@ def test_what_could_never_be_read_back_is_refused_instead_of_prepared_for_ever(r
     with pytest.raises(ValueError, match="tensors, numbers and texts"):
         PreparedDataset(records, [Decode(), Odd()], cache)[0]
     assert entries(cache) == []
+
+
+def test_a_refusal_of_an_image_that_is_whole_goes_when_it_is_tried_again(records, cache):
+    """A process may die between writing an entry and saying so."""
+    dataset = PreparedDataset(records, [Decode()], cache)
+    dataset.prepare(records[0])
+    dataset.refuse(records[0], MammogramError("i0.txt", "crashed", "its process died"))
+    assert dataset.prepare(records[0], retry=True).reused
+    assert list(cache.glob("refused/*")) == []
 
 
 def test_preparing_cannot_read_labels(records, cache):

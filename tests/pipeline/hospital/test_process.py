@@ -55,10 +55,23 @@ def test_there_is_no_result_where_writing_ended_early(tmp_path, engine, exam, mo
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(processing, "write_page", full)
-    with pytest.raises(OSError, match="No space"):
+    with pytest.raises(OSError, match="no space left for the results"):
         process_files(paths_of(exam), engine, tmp_path, ["sr"])
     assert not (tmp_path / RESULT).exists()
     assert not list(tmp_path.glob(".partial-*"))
+
+
+def test_what_a_killed_process_left_goes_and_a_full_disk_names_the_folder(tmp_path, engine, exam, monkeypatch):
+    (tmp_path / ".partial-left" / "objects").mkdir(parents=True)
+    process_files(paths_of(exam), engine, tmp_path, ["sr"])
+    assert not list(tmp_path.glob(".partial-*"))
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(processing, "write_page", full)
+    with pytest.raises(OSError, match=rf"no space left for the results.*another folder.*{tmp_path.name}"):
+        process_files(paths_of(exam), engine, tmp_path, ["sr"])
 
 
 def test_an_engine_that_fails_is_an_answer_too(tmp_path, exam, model):

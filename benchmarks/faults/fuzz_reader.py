@@ -1,35 +1,28 @@
 """Mutate DICOM files and read them: every outcome must be an image or a typed error, soon and in little memory.
 
-Seeds are small phantom-like files in every transfer syntax that can be written here and, where the environment
-variable MAMMO_REAL_DATA names them, the files under its dicom folder. Each mutated file goes through the whole way:
-reading, mask, crop and resize, the maximum over frames, and the input gate. Workers are processes, so that a crash, a
-hang (20 s) or more than 1 GB beyond their imports is seen and counted, with the numbers that make the file again.
-
-``python benchmarks/fuzz_reader.py [--quick] [--files 10000] [--seed 0]``; the last line is one JSON object, and the
-exit status is 1 if any outcome was none of the two.
+Each mutated file goes through the whole way: reading, mask, crop and resize, the maximum over frames, and the input
+gate. Workers are processes, so that a crash, a hang (20 s) or more than 1 GB beyond their imports is seen and counted,
+with the numbers that make the file again.
 """
 
-import argparse
-import json
+from __future__ import annotations
+
 import logging
 import multiprocessing
 import os
 import random
 import signal
-import sys
 import tempfile
-import time
 from collections import Counter
 from itertools import islice
 from multiprocessing.connection import Connection, wait
 from pathlib import Path
 
-os.environ["OMP_NUM_THREADS"] = "1"  # before numpy and torch start their threads
-
 import numpy as np
-from films import SYNTAXES, small_file
 from mammo.pipeline.gate import gate_policy, judge
 from mammo.transforms import MammogramError, PrepareMammogramd
+
+__all__ = ["LIMIT_MB", "fuzz"]
 
 LIMIT_S = 20
 LIMIT_MB = 1024
@@ -163,31 +156,3 @@ def _written(path: Path, content: bytes) -> str:
 
 def _megabytes(status: Path, field: str) -> float:
     return next(int(line.split()[1]) / 1024 for line in status.read_text().splitlines() if line.startswith(field))
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="400 files")
-    parser.add_argument("--files", type=int, default=10_000)
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    seeds = [small_file(syntax) for syntax in SYNTAXES]
-    real = os.environ.get("MAMMO_REAL_DATA")
-    if real:
-        paths = sorted(path for path in Path(real, "dicom").rglob("*.dcm") if path.stat().st_size < 600_000)
-        seeds += [path.read_bytes() for path in paths]
-    files = 400 if arguments.quick else arguments.files
-    start = time.monotonic()
-    outcomes, wrong, peak = fuzz(seeds, files, arguments.seed)
-    print(f"{files} files from {len(seeds)} seeds in {time.monotonic() - start:.0f} s; at most {peak:.0f} MB")
-    for outcome, count in outcomes.most_common():
-        print(f"{outcome:32}{count:8}")
-    for line in wrong[:40]:
-        print(line)
-    bad = len(wrong) + (peak > LIMIT_MB)
-    print(json.dumps({"files": sum(outcomes.values()), "wrong": len(wrong), "peak_mb": round(peak)}))
-    sys.exit(1 if bad else 0)
-
-
-if __name__ == "__main__":
-    main()

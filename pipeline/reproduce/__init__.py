@@ -1,0 +1,1 @@
+"""A row of a paper's table, from the downloaded dataset to the figure beside ours: ``mammo reproduce``."""

@@ -1,0 +1,1 @@
+"""`make docs-test`: every command block of the README and the docs is run."""
