@@ -16,10 +16,10 @@ from ..evidence.hashes import sha256_of
 from ..files import write_atomically
 from ..sole_owner import sole_owner
 from .decode import Limits
+from .naming import is_ours
 from .page import write_page
 from .result import StudyResult, StudyStatus
 from .results import DEFAULT, write_objects
-from .results.kinds import is_ours
 from .study import StudyEngine
 
 __all__ = ["EXIT_STATUS", "RESULT", "process_files", "studies_of"]

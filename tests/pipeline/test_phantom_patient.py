@@ -270,7 +270,7 @@ def test_a_report_names_what_is_there(lesions):
 
 
 def test_an_unknown_preset_is_refused_with_the_known_ones():
-    with pytest.raises(ValueError, match="'hard' is unknown; choose one of demo, reports, standard"):
+    with pytest.raises(ValueError, match="'hard' is unknown; choose one of demo, reports, subtle_reports, standard"):
         patient(0, seed=0, preset="hard")
 
 

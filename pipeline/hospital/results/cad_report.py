@@ -8,10 +8,10 @@ from highdicom import SOPClass
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, MammographyCADSRStorage
 
+from ..naming import MANUFACTURER
 from .cad_content import cad_content
 from .common import ObjectContext
 from .finishing import finish
-from .kinds import MANUFACTURER
 
 __all__ = ["cad_report"]
 

@@ -16,8 +16,9 @@ from pydicom.sr.codedict import codes
 
 from ....transforms.dicom_file import open_dicom
 from ....transforms.geometry import Box
+from ..naming import MANUFACTURER
 from ..result import NOTICE, Pictures, StudyResult, ViewResult
-from .kinds import MANUFACTURER, SERIES_NUMBERS
+from .kinds import SERIES_NUMBERS
 from .source import identity_of, image_facts, predecessor_of, same_owner
 from .wording import ascii_text, hanging
 

@@ -7,10 +7,10 @@ from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 from pydicom.uid import EncapsulatedPDFStorage, ExplicitVRLittleEndian
 
+from ..naming import MANUFACTURER
 from .common import ObjectContext
 from .document_page import draw_page
 from .finishing import finish
-from .kinds import MANUFACTURER
 from .report_codes import coded
 
 __all__ = ["document"]

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from ..naming import MANUFACTURER, title
 from .common import ObjectContext
-from .kinds import MANUFACTURER, title
 
 __all__ = ["finish"]
 

@@ -6,10 +6,10 @@ from highdicom.ko import KeyObjectSelection, KeyObjectSelectionDocument
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from ..naming import MANUFACTURER
 from ..result import NOTICE
 from .common import ObjectContext
 from .finishing import finish
-from .kinds import MANUFACTURER
 from .structured_report import observer
 from .wording import exam_words
 

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-__all__ = ["DEFAULT", "MANUFACTURER", "SERIES_NUMBERS", "WRITERS", "check_kinds", "file_name", "is_ours", "title"]
-
-MANUFACTURER = "mammo"
-"""Manufacturer (0008,0070) of every result object."""
+__all__ = ["DEFAULT", "SERIES_NUMBERS", "WRITERS", "check_kinds"]
 
 WRITERS: Mapping[str, str] = {
     "sr": "structured_report",
@@ -35,21 +32,6 @@ SERIES_NUMBERS: Mapping[str, int] = {
 
 DEFAULT = ("sr", "overlay", "presentation")
 """A report for machines, a picture that every viewer shows, and marks on the original."""
-
-
-def file_name(kind: str, number: int = 1) -> str:
-    """Of an object of a kind: never anything that a header says."""
-    return f"{kind}-{number}.dcm"
-
-
-def title(description: str) -> str:
-    """Series Description (0008,103E) of our objects; at most the 64 characters of its value representation."""
-    return f"AI {description} - research use only"[:64]
-
-
-def is_ours(manufacturer: str, series_description: str) -> bool:
-    """Whether Manufacturer (0008,0070) and Series Description (0008,103E) are as in our results."""
-    return manufacturer.strip() == MANUFACTURER and series_description.startswith("AI ")
 
 
 def check_kinds(kinds: Iterable[str]) -> list[str]:

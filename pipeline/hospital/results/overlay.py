@@ -8,12 +8,12 @@ from highdicom.sc import SCImage
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from ..naming import MANUFACTURER
 from ..page_words import numbers
 from ..result import NOTICE, ViewResult
 from .common import ObjectContext
 from .drawing import COLD, Picture, boxed, captioned, heated, labelled, page_of_text
 from .finishing import finish
-from .kinds import MANUFACTURER
 from .report_codes import coded
 from .wording import ascii_text, exam_words, refused_words, score_words
 

@@ -24,10 +24,10 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from ..naming import MANUFACTURER
 from ..result import NOTICE, BreastResult, ViewResult
 from . import report_codes as our
 from .common import Mark, ObjectContext
-from .kinds import MANUFACTURER
 from .wording import exam_words, refused_words
 
 __all__ = ["breast_group", "exam_group", "image_group", "region_group"]

@@ -15,9 +15,9 @@ from highdicom.sr import (
 from pydicom.dataset import Dataset
 from pydicom.sr.codedict import codes
 
+from ..naming import MANUFACTURER
 from .common import ObjectContext
 from .finishing import finish
-from .kinds import MANUFACTURER
 from .report_codes import SCHEME
 from .report_groups import breast_group, exam_group, image_group, region_group
 from .wording import ascii_text

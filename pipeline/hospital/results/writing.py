@@ -16,8 +16,9 @@ from typing import Any
 from pydicom.config import disable_value_validation
 from pydicom.dataset import Dataset
 
+from ..naming import file_name
 from ..result import StudyResult
-from .kinds import DEFAULT, WRITERS, check_kinds, file_name
+from .kinds import DEFAULT, WRITERS, check_kinds
 
 __all__ = ["write_objects"]
 

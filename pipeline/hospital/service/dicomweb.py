@@ -8,7 +8,7 @@ from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Protocol
 
-from ..results.kinds import is_ours
+from ..naming import is_ours
 from .arrivals import Address, Arrivals
 from .desk import Desk
 from .incoming import InstanceError, examine, may_stay

@@ -10,7 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_file_meta_info, read_partial
 from pydicom.tag import BaseTag, Tag
 
-from ..results.kinds import is_ours
+from ..naming import is_ours
 from .names import valid_uid
 
 __all__ = ["MAMMOGRAMS", "Incoming", "InstanceError", "examine", "may_stay"]

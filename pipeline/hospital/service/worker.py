@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 from ...isolated import Lost, call_isolated, pack
-from ..results.kinds import file_name
+from ..naming import file_name
 from .desk import Desk
 from .messages import Answer, Ready, Task, Trouble
 from .states import QUEUED

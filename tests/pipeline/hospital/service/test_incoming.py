@@ -6,7 +6,7 @@ import tracemalloc
 import zlib
 
 import pytest
-from mammo.pipeline.hospital.results.kinds import is_ours
+from mammo.pipeline.hospital.naming import is_ours
 from mammo.pipeline.hospital.service.incoming import InstanceError, examine, may_stay
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ImplicitVRLittleEndian
 

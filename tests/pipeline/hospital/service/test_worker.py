@@ -7,9 +7,10 @@ import time
 from pathlib import Path
 
 import pytest
+from mammo.pipeline.hospital.naming import file_name
 from mammo.pipeline.hospital.service.messages import Answer, Ready, Trouble
 from mammo.pipeline.hospital.service.states import COMPUTED, DEAD, FAILED, QUEUED, RUNNING, SENT
-from mammo.pipeline.hospital.service.worker import REPORT, Worker
+from mammo.pipeline.hospital.service.worker import Worker
 
 
 def honest(task):
@@ -59,7 +60,7 @@ def test_a_study_with_a_late_image_is_told_of_the_report_that_the_pacs_has(desk,
     def work(task):
         if task is None:
             return Ready("model")
-        (Path(task.folder) / REPORT).write_text(str(task.predecessor))
+        (Path(task.folder) / file_name("sr")).write_text(str(task.predecessor))
         return Answer(task.folder, "analysed")
 
     worker, told = Worker(desk, work), []
@@ -67,10 +68,10 @@ def test_a_study_with_a_late_image_is_told_of_the_report_that_the_pacs_has(desk,
         queued(instance=instance)
         assert worker.step()
         job = desk.jobs.table.jobs("1 = 1 ORDER BY number DESC")[0]
-        told.append((desk.spool.results / job.folder / REPORT).read_text())
+        told.append((desk.spool.results / job.folder / file_name("sr")).read_text())
         if instance == "1.2.3.1":  # the second is never sent: nobody has it
             desk.jobs.move(job, SENT, sent=1.0)
-            sent = desk.spool.results / job.folder / REPORT
+            sent = desk.spool.results / job.folder / file_name("sr")
     assert told == ["None", str(sent), str(sent)]
 
 
