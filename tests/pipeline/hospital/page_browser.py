@@ -69,6 +69,17 @@ def start(webdriver: Any, home: Path) -> Any:
     return driver
 
 
+def visit(driver: Any, url: str) -> None:
+    """Open a page and wait until all of it is there: the driver may come back while the one before still stands."""
+    from selenium.common.exceptions import WebDriverException
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    driver.get(url)
+    there = "return document.readyState === 'complete' && location.href === arguments[0]"
+    waiting = WebDriverWait(driver, 30, poll_frequency=0.02, ignored_exceptions=[WebDriverException])
+    waiting.until(lambda driver: driver.execute_script(there, url))
+
+
 class Shown:
     """A page in a browser; CSS selectors name its parts, and views have their names."""
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from mammo.pipeline.hospital.page import write_page
 
-from .page_browser import CHROMIUM, CONTRASTS, DRIVER, Shown, start
+from .page_browser import CHROMIUM, CONTRASTS, DRIVER, Shown, start, visit
 from .page_studies import FACTOR, drawn, failed, in_part, not_analysed, planted
 
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed")
@@ -55,10 +55,10 @@ def show(driver, pages):
     def opened(name, width=1366, height=768):
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
         driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
-        driver.get("about:blank")
+        visit(driver, "about:blank")
         driver.get_log("performance")  # what went before
         driver.get_log("browser")
-        driver.get(pages[name])
+        visit(driver, pages[name])
         return Shown(driver)
 
     return opened

@@ -1,31 +1,21 @@
 """The report in a real browser; skipped where Chromium is not installed."""
 
 import json
-import shutil
 
 import pytest
 
-CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
-DRIVER = shutil.which("chromedriver")
+from ..hospital.page_browser import CHROMIUM, DRIVER, start, visit
+
 pytestmark = pytest.mark.skipif(not (CHROMIUM and DRIVER), reason="Chromium and its driver are not installed")
 
 
 @pytest.fixture(scope="module")
 def browser(report_path, tmp_path_factory):
-    webdriver = pytest.importorskip("selenium.webdriver")
-    home = tmp_path_factory.mktemp("browser")
-    options = webdriver.ChromeOptions()
-    options.binary_location = CHROMIUM
-    switches = ["headless", "no-sandbox", "disable-gpu", "no-first-run", "disable-background-networking"]
-    switches += ["disable-component-update", "disable-sync", "disable-dev-shm-usage", f"user-data-dir={home}"]
-    for switch in switches:
-        options.add_argument(f"--{switch}")
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
-    driver = webdriver.Chrome(options=options, service=webdriver.ChromeService(DRIVER))
+    driver = start(pytest.importorskip("selenium.webdriver"), tmp_path_factory.mktemp("browser"))
     try:
-        driver.get("about:blank")
+        visit(driver, "about:blank")
         driver.get_log("performance")  # the start page's own requests
-        driver.get(report_path.as_uri())
+        visit(driver, report_path.as_uri())
         yield driver
     finally:
         driver.quit()
