@@ -139,6 +139,11 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--prompts", help="score by sentences: ensemble, published, a JSON file, or JSON itself")
     predict.add_argument("--ask", nargs="+", metavar="TASK", help="those of the prompts to ask, such as density")
     predict.set_defaults(verb=_predict, name="predict")
+    _add_convert(verbs)
+    return parser
+
+
+def _add_convert(verbs: Any) -> None:
     convert = verbs.add_parser(
         "convert", help="public weights for --pretrained, or ours for others", allow_abbrev=False
     )
@@ -150,7 +155,6 @@ def build_parser() -> argparse.ArgumentParser:
     convert.add_argument("--colour", action="store_true", help="leave three input channels; else they become one")
     convert.add_argument("--export", action="store_true", help="the other way: an encoder of ours under official names")
     convert.set_defaults(verb=_convert, name="convert")
-    return parser
 
 
 def _add_report(verbs: Any) -> None:

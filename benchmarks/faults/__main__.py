@@ -56,9 +56,7 @@ def main() -> int:
             begun = time.monotonic()
             for row in importlib.import_module(f".{kind}", __package__).rows(ground):
                 print(f"{KINDS[kind]}: {row.case}: tried {row.tried}, survived {row.survived}, lost {len(row.lost)}")
-                for text in row.lost:
-                    print(f"  lost: {text}")
-                sys.stdout.flush()
+                print(*(f"  lost: {text}\n" for text in row.lost), sep="", end="", flush=True)
                 found.append((kind, row))
             print(f"{kind}: {time.monotonic() - begun:.0f} s", flush=True)
     whole = arguments.only == list(KINDS) and not arguments.quick

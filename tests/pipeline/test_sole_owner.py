@@ -6,7 +6,7 @@ import signal
 import time
 
 import pytest
-from mammo.pipeline.sole_owner import sole_owner
+from mammo.pipeline.sole_owner import _held, sole_owner
 
 FORK = multiprocessing.get_context("fork")
 
@@ -59,7 +59,7 @@ def test_the_owner_may_take_it_again_and_an_inner_end_does_not_give_it_away(tmp_
 def test_of_a_torchrun_the_first_process_owns_for_all(tmp_path, other, monkeypatch):
     monkeypatch.setenv("RANK", "1")
     with sole_owner(tmp_path / "run", "--output_dir"):
-        pass
+        assert not _held
 
 
 def _expect_refusal(folder):
