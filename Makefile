@@ -1,19 +1,26 @@
 # Two commands do everything a newcomer needs: `make demo` and `make test`. Both install into .venv first.
 PYTHON ?= python3
 BIN := .venv/bin
+CORE := .venv/.core
 INSTALLED := .venv/.installed
+PIP := $(BIN)/python -m pip install --quiet -c constraints.txt
 
 .PHONY: install demo test lint bench faults pacs-test deploy-check label-check federated-check docs docs-test release-check clean
 
 install: $(INSTALLED)
 
-$(INSTALLED): setup.cfg pyproject.toml constraints.txt
+$(CORE): setup.cfg pyproject.toml constraints.txt
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]'
+	$(PIP) -e .
 	touch $@
 
-demo: install
+$(INSTALLED): $(CORE)
+	$(PIP) -e '.[dev]'
+	touch $@
+
+# What a user installs, without the tools of development.
+demo: $(CORE)
 	$(BIN)/mammo demo --output_dir demo_output
 
 test: install lint
@@ -38,7 +45,7 @@ docs-test: install
 
 # The site, in docs/_build/html; without network once installed.
 docs: install
-	$(BIN)/python -m pip install --quiet -c constraints.txt -e '.[docs]'
+	$(PIP) -e '.[docs]'
 	$(BIN)/python -m sphinx -b html -W --keep-going -q -c docs/site -d docs/_build/doctrees . docs/_build/html
 
 # Wheel, sdist, bounds, licences and versions, in environments of their own (many gigabytes). Needs the package index.

@@ -24,11 +24,11 @@ from .terminal import configure_logging, user_error
 
 logger = logging.getLogger(__name__)
 
-PATIENTS = 600
-TEST_FRACTION = 1 / 6
+PATIENTS = 480
+TEST_FRACTION = 1 / 5
 PRETRAIN_EPOCHS = 2
-FINETUNE_EPOCHS = 9
-STEPS = 40
+FINETUNE_EPOCHS = 6
+STEPS = 32
 """Optimiser steps an epoch, the same in both stages, so that the two classifiers get equal totals."""
 
 

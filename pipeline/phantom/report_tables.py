@@ -10,8 +10,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ...transforms.dicom import MammogramReader
-
 __all__ = ["write_report_tables"]
 
 NAMES = {
@@ -99,6 +97,8 @@ def breasts_of(truth: Iterable[Row]) -> dict[tuple[str, str], list[Row]]:
 
 
 def _write_picture(source: Path, target: Path, shape: Sequence[int] | None) -> None:
+    from ...transforms.dicom import MammogramReader  # MONAI is slow to import, and workers would pay for it
+
     pixels = MammogramReader().read(source).pixels()
     if shape is not None:
         pixels = cv2.resize(pixels, (shape[1], shape[0]), interpolation=cv2.INTER_AREA)

@@ -1,5 +1,7 @@
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -179,6 +181,11 @@ def test_workers_and_other_patients_do_not_change_a_patient(tmp_path):
     assert small
     assert small == {name: large[name] for name in small}
     assert len(large) > len(small)
+
+
+def test_a_worker_starts_without_monai():
+    check = "import sys, mammo.pipeline.phantom; sys.exit(any(name in sys.modules for name in ('monai', 'torch')))"
+    assert subprocess.run([sys.executable, "-c", check], check=False).returncode == 0
 
 
 def test_leaving_the_unaffected_breast_out_leaves_the_tables_alone(tmp_path):
