@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
-import subprocess
 import sys
 import threading
 import traceback
@@ -15,15 +15,22 @@ from typing import Any, NamedTuple
 
 from cloudpickle import dumps, loads
 
+from .forked import Child, Mother
+
 __all__ = ["Lost", "call_isolated", "pack"]
 
-_START = "import sys; sys.path[:] = sys.argv[2:]; from mammo.pipeline.isolated import _serve; _serve(int(sys.argv[1]))"
+_PROGRAM = "from mammo.pipeline import forked, isolated; forked.bear(int(sys.argv[1]), sys.argv[2:], isolated._serve)"
+_SLOW = ("mammo.transforms",)
+"""Seconds of importing, which is done once for all processes if the caller has done it too."""
 _IDLE_S = 60.0
 """After so long without a call a process ends: threads of a cluster outlive the work."""
 _PATIENCE_S = 10.0
 """With a process that a dead network drive holds in the kernel."""
 
 _here = threading.local()
+_mothers: list[Mother] = []
+"""None or one: of this process, and not of the one that it was forked from."""
+_asking = threading.Lock()
 
 
 _Answer = tuple[Any, Exception | None, str]
@@ -76,16 +83,13 @@ class _Worker:
 
     def __init__(self, function: bytes) -> None:
         self.function = function
+        surroundings = sys.path, os.getcwd(), dict(os.environ)
         self.connection, theirs = Pipe()
-        # Not multiprocessing: that would run the user's script again, and not at all in a cluster's daemons. A
-        # session of its own, because Ctrl-C is for the caller, whose death closes the pipe.
-        command = [sys.executable, "-c", _START, str(theirs.fileno()), *sys.path]
-        self.process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, pass_fds=[theirs.fileno()], start_new_session=True
-        )
-        theirs.close()
+        with theirs:
+            self.process = _start(theirs)
         self.end = weakref.finalize(self, _end, self.process, self.connection)
         try:
+            self.connection.send(surroundings)
             self.connection.send_bytes(function)
             self.connection.recv()
         except (EOFError, OSError):
@@ -113,16 +117,27 @@ class _Worker:
             raise
 
 
-def _end(process: subprocess.Popen[bytes], connection: Connection) -> None:
+def _start(connection: Connection) -> Child:
+    """A process with the other end of a connection; from a new mother where there is none, or none that answers."""
+    with _asking:
+        if _mothers and _mothers[0].owner == os.getpid():
+            with contextlib.suppress(EOFError, OSError):
+                return _mothers[0].fork(connection)
+        _mothers[:] = [Mother(_PROGRAM, [name for name in _SLOW if name in sys.modules])]
+        try:
+            return _mothers[0].fork(connection)
+        except (EOFError, OSError):
+            raise ChildProcessError("no worker process could begin; why is said above") from None
+
+
+def _end(process: Child, connection: Connection) -> None:
     connection.close()
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(0.1)  # a process that died tells its own cause
-    process.kill()
-    with contextlib.suppress(subprocess.TimeoutExpired):
+    if not process.wait(0.1):  # a process that died tells its own cause
+        process.kill()
         process.wait(_PATIENCE_S)
 
 
-def _cause(process: subprocess.Popen[bytes]) -> str:
+def _cause(process: Child) -> str:
     code = process.returncode or 0
     return f"exit status {code}" if code >= 0 else signal.Signals(-code).name
 
@@ -131,6 +146,10 @@ def _serve(descriptor: int) -> None:
     """What the process does: until the pipe is closed, or who holds its other end is dead."""
     connection = Connection(descriptor)
     with contextlib.suppress(EOFError, BrokenPipeError):
+        sys.path[:], folder, environment = connection.recv()
+        os.chdir(folder)
+        os.environ.clear()
+        os.environ.update(environment)
         function = loads(connection.recv_bytes())
         connection.send(None)
         while connection.poll(_IDLE_S):

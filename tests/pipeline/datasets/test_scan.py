@@ -75,7 +75,7 @@ def test_a_dask_cluster_makes_the_same_store_and_survives_a_crash(records, tmp_p
     others = records[:3] + records[4:]
     scan(others, [Read("image")], tmp_path / "here")
     Path(records[3]["image"]).write_text("crash")
-    with distributed.Client(n_workers=2, threads_per_worker=1, dashboard_address=None), parallel_config("dask"):
+    with distributed.Client(n_workers=1, threads_per_worker=2, dashboard_address=None), parallel_config("dask"):
         result = scan(records, [Read("image")], tmp_path / "dask", 2, processes=True)
     assert result.usable == others
     assert [(item["image_id"], item["reason"]) for item in result.quarantine] == [("i3", "crashed")]
