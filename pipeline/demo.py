@@ -75,8 +75,10 @@ def _train_classifiers(runs: Path, shared: dict[str, Any]) -> None:
         "pretrained": {"pretrained": str(runs / "pretrain/checkpoints/best.pt"), "max_epochs": FINETUNE_EPOCHS},
         "from_scratch": {"pretrained": None, "max_epochs": PRETRAIN_EPOCHS + FINETUNE_EPOCHS},
     }
+    context = get_context("forkserver")
+    context.set_forkserver_preload(["mammo.pipeline.bundle_run", "mammo.networks", "mammo.transforms"])
     # Two trainings with a core each end sooner than one after the other with both.
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_use_one_core) as pool:
+    with ProcessPoolExecutor(2, mp_context=context, initializer=_use_one_core) as pool:
         jobs = [
             pool.submit(_train_classifier, runs / name, shared | {"num_workers": 0}, start | {"epoch_length": STEPS})
             for name, start in starts.items()

@@ -35,6 +35,7 @@ def test_both_classifiers_get_equal_steps_and_the_table_is_what_was_measured(sma
 
 
 def test_an_error_in_a_classifier_reaches_the_user_in_one_line(small, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(demo.run_demo, "__kwdefaults__", {"seed": 0, "patients": 12})
     monkeypatch.setattr(demo, "_stage", lambda *arguments, **options: None)  # no pretraining: its checkpoint is missing
     assert main(["demo", "--output_dir", str(tmp_path)]) == 1
     error = capsys.readouterr().err
