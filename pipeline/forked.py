@@ -16,6 +16,7 @@ import sys
 import traceback
 import weakref
 from collections.abc import Callable, Sequence
+from functools import partial
 from multiprocessing.connection import Connection, Pipe
 from typing import NoReturn
 
@@ -102,17 +103,12 @@ def bear(descriptor: int, modules: Sequence[str], serve: Callable[[int], None]) 
     signal.set_wakeup_fd(waking, warn_on_full_buffer=False)
     born: dict[int, Connection] = {}
     with selectors.DefaultSelector() as ready:
-        ready.register(asked, selectors.EVENT_READ)
-        ready.register(woken, selectors.EVENT_READ)
-        while True:
-            for key, _ in ready.select():
-                if key.fileobj is woken:
-                    os.read(woken, 512)
-                    _bury(born)
-                elif not _answered(asked, born, serve):
-                    for process in born:
-                        os.kill(process, signal.SIGKILL)
-                    return
+        ready.register(asked, selectors.EVENT_READ, partial(_answered, asked, born, serve))
+        ready.register(woken, selectors.EVENT_READ, partial(_buried, woken, born))
+        while all(key.data() for key, _ in ready.select()):
+            pass
+    for process in born:
+        os.kill(process, signal.SIGKILL)
 
 
 def _answered(asked: socket.socket, born: dict[int, Connection], serve: Callable[[int], None]) -> bool:
@@ -149,10 +145,12 @@ def _live(connection: int, serve: Callable[[int], None]) -> NoReturn:
         os._exit(status)
 
 
-def _bury(born: dict[int, Connection]) -> None:
-    """Tell of all processes that have ended."""
+def _buried(woken: int, born: dict[int, Connection]) -> bool:
+    """Tell of all processes that have ended; always True."""
+    os.read(woken, 512)
     for process in list(born):
         ended, status = os.waitpid(process, os.WNOHANG)
         if ended:
             with born.pop(process) as tells, contextlib.suppress(BrokenPipeError):
                 tells.send_bytes(_NUMBER.pack(os.waitstatus_to_exitcode(status)))
+    return True
