@@ -89,10 +89,14 @@ def page(ran: Sequence[Ran], machine: Machine, figure: str) -> str:
 
 
 def _cells(row: Row) -> tuple[str, ...]:
-    rounds = "" if row.low is None else f"({row.low:.2f} to {row.high:.2f})"
-    ratio = "-" if math.isnan(row.ratio) else f"{row.ratio:.2f}"
+    rounds = "" if row.low is None or row.high is None else f"({_short(row.low)} to {_short(row.high)})"
+    ratio = "-" if math.isnan(row.ratio) else _short(row.ratio)
     ours, theirs = (f"{value:.3g} {row.unit}" for value in (row.ours, row.theirs))
     return row.name, ours, theirs, ratio, rounds, f"{row.peer} ({row.versions})"
+
+
+def _short(ratio: float) -> str:
+    return f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.2g}"
 
 
 def _markdown(rows: Sequence[Row]) -> list[str]:
