@@ -61,7 +61,7 @@ def main() -> int:
             print(f"{kind}: {time.monotonic() - begun:.0f} s", flush=True)
     whole = arguments.only == list(KINDS) and not arguments.quick
     out = arguments.out or (PAGE if whole else None)
-    return write_page(found, KINDS, out)
+    return write_page(found, KINDS, out, quick=arguments.quick)
 
 
 if __name__ == "__main__":

@@ -17,8 +17,8 @@ What breaks in practice, done to real processes on small phantoms, and whether a
 
     make faults
 
-which prints every loss with its reason and ends with status 1 if there is one. `make faults QUICK=1` takes a few
-minutes and leaves this page alone; one kind of fault alone, here with other random moments and places:
+which prints every loss with its reason and ends with status 1 if there is one; here in its {size} size.
+`make faults QUICK=1` takes a few minutes and leaves this page alone; one kind alone, at other moments and places:
 
     .venv/bin/python -m benchmarks.faults --only KIND --seed 1
 
@@ -38,7 +38,9 @@ def table(rows: Sequence[tuple[str, Tally]], names: Mapping[str, str]) -> Iterat
     yield f"| all | | | | {tried} | {tried - lost} | {lost} |"
 
 
-def write_page(rows: Sequence[tuple[str, Tally]], names: Mapping[str, str], out: Path | None) -> int:
+def write_page(
+    rows: Sequence[tuple[str, Tally]], names: Mapping[str, str], out: Path | None, *, quick: bool = False
+) -> int:
     """Print the table and write it, where a page is given; return the exit status.
 
     It is 1 if anything was lost, or if nothing was tried in a row: then that row says nothing.
@@ -46,5 +48,6 @@ def write_page(rows: Sequence[tuple[str, Tally]], names: Mapping[str, str], out:
     lines = [*table(rows, names)]
     print("\n".join(lines))
     if out is not None:
-        write_atomically(out, (INTRODUCTION + "\n".join(lines) + "\n").encode())
+        introduction = INTRODUCTION.format(size="quick" if quick else "full")
+        write_atomically(out, (introduction + "\n".join(lines) + "\n").encode())
     return int(not rows or any(row.lost or not row.tried for _, row in rows))
