@@ -10,11 +10,14 @@ def bundle_root(name: str) -> Path:
     Raises:
         ValueError: if there is no such bundle; the message lists those there are.
     """
-    home = Path(str(files(__name__)))
-    bundles = sorted(path.parent.parent.name for path in home.glob("*/configs/metadata.json"))
-    if name not in bundles:
-        raise ValueError(f"no bundle {name!r}; there are: {', '.join(bundles)}")
-    return home / name
+    if name not in bundle_names():
+        raise ValueError(f"no bundle {name!r}; there are: {', '.join(bundle_names())}")
+    return Path(str(files(__name__))) / name
+
+
+def bundle_names() -> list[str]:
+    """The bundles there are."""
+    return sorted(path.parent.parent.name for path in Path(str(files(__name__))).glob("*/configs/metadata.json"))
 
 
 def metadata_schema() -> Path:

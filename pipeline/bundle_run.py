@@ -12,9 +12,9 @@ from typing import Any
 import torch
 from monai.bundle import ConfigWorkflow
 
-from ..bundles import bundle_root
 from .run_folder import write_configuration
 from .sole_owner import sole_owner
+from .stage_options import config_files
 
 logger = logging.getLogger(__name__)
 
@@ -62,23 +62,6 @@ def run_bundle(
         workflow.run()
         workflow.finalize()
     return workflow
-
-
-def config_files(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) -> list[Path]:
-    """Paths of a stage's configuration and of those laid over it.
-
-    Raises:
-        ValueError: if one does not exist; the message lists the bundle's own.
-    """
-    folder = bundle_root(bundle) / "configs"
-    files = []
-    for name in (stage, *overlays):
-        own, other = folder / f"{name}.yaml", Path(name)
-        if not own.is_file() and not other.is_file():
-            known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
-            raise ValueError(f"no configuration {str(name)!r}: give the path of a file or one of {known}")
-        files.append(own if own.is_file() else other)
-    return files
 
 
 def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,40 +10,17 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .completion import add_completion_verb
 from .data_verbs import add_data_verbs
 from .evaluation_verbs import add_evaluation_verbs
 from .hospital.service.verbs import add_serve_verb
 from .hospital.verbs import add_hospital_verbs
 from .packaging.verbs import add_bundle_verb
 from .reproduce.verb import add_reproduce_verb
+from .stage_verbs import add_stage_verbs
 from .study_verbs import add_study_verb
 from .terminal import configure_logging, stop_on_sigterm, user_error
 
-STAGES = {
-    "pretrain": "masked image modelling on unlabelled mammograms",
-    "finetune": "train a classifier from a pretrained encoder, or from scratch with --pretrained null",
-    "evaluate": "score a classifier on the test patients, with intervals",
-    "explain": "attention and Grad-CAM of each case, with measures; or where a --sentence is seen in --images",
-    "detect": "train a lesion detector (boxes) from a pretrained encoder, or from scratch with --pretrained null",
-    "evaluate_detection": "score a detector on the test patients: FROC and average precision, with boxes",
-    "zero_shot": "findings of mammograms by sentences, from an image-text pretraining of bundle mammo_clip",
-    "retrieval": "do images find their report, and reports their image? of an image-text pretraining of mammo_clip",
-    "linear_probe": "a linear head on the frozen encoder of an image-text pretraining, every image encoded once",
-    "factor_train": "which places speak for a finding, learned from labels of images alone: Mammo-FActOR",
-    "factor_explain": "where Mammo-FActOR sees each finding, with boxes, beside Grad-CAM and chance",
-    "pretrain_moco": "contrastive pretraining (MoCo-v3) of bundle miram's ViT, for comparison",
-    "pretrain_dino": "self-distillation (DINO) of bundle miram's ViT, for comparison",
-}
-OTHER_BUNDLES = {
-    "pretrain_moco": "miram",
-    "pretrain_dino": "miram",
-    "linear_probe": "mammo_clip",
-    "zero_shot": "mammo_clip",
-    "retrieval": "mammo_clip",
-    "factor_train": "mammo_clip",
-    "factor_explain": "mammo_clip",
-}
-"""Stages that the usual bundle has not."""
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
   mammo prepare cbis_ddsm CBIS-DDSM --store prepared    list, split and prepare once
@@ -109,22 +86,7 @@ def build_parser() -> argparse.ArgumentParser:
     add_data_verbs(verbs)
     add_study_verb(verbs)
     add_reproduce_verb(verbs)
-    for name, text in STAGES.items():
-        stage = verbs.add_parser(
-            name,
-            help=text,
-            description=f"{text[0].upper()}{text[1:]}. Options are the keys of the bundle's {name}.yaml: --KEY VALUE.",
-            allow_abbrev=False,
-        )
-        stage.add_argument("--bundle", default=OTHER_BUNDLES.get(name, "swin_mim"))
-        stage.add_argument(
-            "--overlay",
-            action="append",
-            default=[],
-            help="configuration laid over, of the bundle (tiny, density, margins ...) or a path",
-        )
-        stage.set_defaults(verb=_stage, stage=name, name=name)
-
+    add_stage_verbs(verbs)
     _add_report(verbs)
     add_evaluation_verbs(verbs)
     add_hospital_verbs(verbs)
@@ -140,6 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--ask", nargs="+", metavar="TASK", help="those of the prompts to ask, such as density")
     predict.set_defaults(verb=_predict, name="predict")
     _add_convert(verbs)
+    add_completion_verb(verbs)
     return parser
 
 
@@ -212,17 +175,6 @@ def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
     from .demo import run_demo
 
     run_demo(arguments.output_dir, seed=arguments.seed)
-
-
-def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
-    from .bundle_run import run_bundle
-
-    if arguments.stage == "explain" and "sentence" in overrides:
-        from .image_text.sentence_verb import explain_sentence
-
-        explain_sentence(overrides, arguments.overlay)
-        return
-    run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
 
 
 def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from mammo.pipeline import cli, published
+from mammo.pipeline.completion import verb_parsers
 
-__all__ = ["command_line_page", "verb_parsers"]
+__all__ = ["command_line_page"]
 
 WIDTH = "90"
 
@@ -22,15 +22,6 @@ def command_line_page() -> str:
         parts += [f"## {name}\n\n{_block(verb.format_help())}" for name, verb in verb_parsers(parser)]
         parts += ["## The papers' command line", _block(published.build_parser().format_help())]
     return "\n\n".join(parts)
-
-
-def verb_parsers(parser: argparse.ArgumentParser) -> Iterator[tuple[str, argparse.ArgumentParser]]:
-    """Every verb below a parser with its whole name, such as ``mammo study ablation``."""
-    for action in parser._actions:
-        if isinstance(action, argparse._SubParsersAction):
-            for verb in dict.fromkeys(action.choices.values()):
-                yield verb.prog, verb
-                yield from verb_parsers(verb)
 
 
 def _block(text: str) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 
 from monai.bundle import ConfigParser
 
-from ..bundle_run import check_overrides, config_files
+from ..bundle_run import check_overrides
+from ..stage_options import config_files
 
 __all__ = ["Stage", "configure", "in_order", "read_configuration"]
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 from mammo.docs.site import bundle_pages, command_line_page
 from mammo.docs.site.generated import REQUEST
-from mammo.pipeline import cli
+from mammo.pipeline import cli, completion, stage_options
 
 ROOT = Path(__file__).parents[2]
 CONFIGURATIONS = sorted((ROOT / "bundles").glob("*/configs/*.yaml"))
@@ -20,9 +20,9 @@ BLOCK = re.compile(r"\.\. math::((?:.+\n?)(?:[ \t]+.*\n?)*)")
 @pytest.mark.parametrize("path", CONFIGURATIONS, ids=lambda path: f"{path.parts[-3]}-{path.stem}")
 def test_every_option_is_told_with_the_default_of_the_file(path):
     whole = yaml.safe_load(path.read_text())
-    told = {option.name: yaml.safe_load(option.default) for option in bundle_pages.options(path)}
+    told = {option.name: yaml.safe_load(option.default) for option in stage_options.file_options(path)}
     assert told.items() <= whole.items()
-    if not bundle_pages.is_stage(path):
+    if not stage_options.is_stage(path):
         plain = {name for name in whole if name != "imports"}
         assert plain & told.keys() == told.keys()
         assert told or not plain
@@ -38,14 +38,16 @@ def test_the_page_of_a_bundle_has_every_configuration_and_no_cell_too_many(bundl
 
 
 def test_the_knobs_of_a_stage_have_their_comment_as_meaning():
-    found = {option.name: option for option in bundle_pages.options(ROOT / "bundles/swin_mim/configs/pretrain.yaml")}
+    found = {
+        option.name: option for option in stage_options.file_options(ROOT / "bundles/swin_mim/configs/pretrain.yaml")
+    }
     assert found["mask_ratio"].meaning == "share of the eligible blocks that is hidden"
     assert "network_def" not in found
 
 
 def test_the_page_of_the_command_line_has_every_verb_at_any_depth():
     page = command_line_page.command_line_page()
-    names = [name for name, _ in command_line_page.verb_parsers(cli.build_parser())]
+    names = [name for name, _ in completion.verb_parsers(cli.build_parser())]
     assert {"mammo prepare", "mammo study ablation", "mammo bundle export"} <= set(names)
     assert [name for name in names if f"## {name}\n" not in page] == []
 
