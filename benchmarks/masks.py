@@ -54,7 +54,7 @@ def ours(image: np.ndarray) -> tuple[np.ndarray, Segmentation, np.ndarray]:
 def published(image: np.ndarray) -> np.ndarray:
     """Mask of the published recipe, which stretches the picture to [0, 1] first."""
     low, high = float(image.min()), float(image.max())
-    return published_mask((image - low) / max(high - low, np.finfo(np.float32).tiny))
+    return published_mask((image - low) / max(high - low, float(np.finfo(np.float32).tiny)))
 
 
 def edge(mask: np.ndarray) -> np.ndarray:

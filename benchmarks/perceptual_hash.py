@@ -40,7 +40,7 @@ class Picture(NamedTuple):
 
 def jpeg(image: np.ndarray) -> np.ndarray:
     coded = cv2.imencode(".jpg", np.rint(image * 255).astype(np.uint8), [cv2.IMWRITE_JPEG_QUALITY, 75])[1]
-    return np.float32(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED)) / np.float32(255)
+    return np.asarray(cv2.imdecode(coded, cv2.IMREAD_UNCHANGED), np.float32) / np.float32(255)
 
 
 def resized(image: np.ndarray, factor: float) -> np.ndarray:
@@ -75,8 +75,8 @@ def mirrored(image: np.ndarray) -> np.ndarray:
 
 
 CHANGES: dict[str, Change] = {
-    "12 bits, darker": lambda image: np.float32(np.rint(image * 0.9 * 4095) / 4095),
-    "8 bits": lambda image: np.float32(np.rint(image * 255) / 255),
+    "12 bits, darker": lambda image: (np.rint(image * 0.9 * 4095) / 4095).astype(np.float32),
+    "8 bits": lambda image: (np.rint(image * 255) / 255).astype(np.float32),
     "JPEG 75": jpeg,
     "gamma 0.8": lambda image: image**0.8,
     "gamma 1.25": lambda image: image**1.25,

@@ -152,7 +152,7 @@ def _is_noise(level: np.ndarray, mask: np.ndarray) -> bool:
 def brightness(small: np.ndarray) -> np.ndarray:
     """Brightness of a reduced picture as uint8: square root of the share of the brightest, without specks."""
     small = cv2.medianBlur(np.ascontiguousarray(small, dtype=np.float32), 5)
-    brightest = max(float(np.percentile(small[::2, ::2], 99.5)), np.finfo(np.float32).tiny)
+    brightest = max(float(np.percentile(small[::2, ::2], 99.5)), float(np.finfo(np.float32).tiny))
     return (np.sqrt(np.clip(small / brightest, 0, 1)) * 255).astype(np.uint8)
 
 

@@ -59,7 +59,7 @@ def case_figure(
             axes.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
         if roi is not None and roi.any():
             rows, columns = np.nonzero(roi)
-            box = (columns.min() - 0.5, rows.min() - 0.5), np.ptp(columns) + 1, np.ptp(rows) + 1
+            box = (columns.min() - 0.5, rows.min() - 0.5), float(np.ptp(columns)) + 1, float(np.ptp(rows)) + 1
             axes.add_patch(_rectangle(*box))
     figure.suptitle(title, fontsize=10)
     picture = io.BytesIO()

@@ -22,7 +22,7 @@ def heat_on_frame(heat: Tensor, matrix: Tensor, shape: tuple[int, int], size: tu
         size: rows and columns of the copy.
     """
     values = enlarge_map(heat, heat.shape).astype(np.float32)
-    values /= max(float(values.max()), np.finfo(np.float32).tiny)
+    values /= max(float(values.max()), float(np.finfo(np.float32).tiny))
     scale = [old / new for old, new in zip(shape, size, strict=True)]
     # From a pixel of the copy to the original (centres at half pixels), from there to the grid.
     to_original = np.array([[scale[0], 0, scale[0] / 2 - 0.5], [0, scale[1], scale[1] / 2 - 0.5], [0, 0, 1]])

@@ -93,7 +93,7 @@ def label_level_rows(frame: pd.DataFrame, level: str) -> pd.DataFrame:
         keys = [key for key in ("patient_id", "study_id", "laterality") if key in rows]
         parts.append(rows.set_index(keys)[["label", "probability"]].add_suffix(f"_{name}"))
     wide = pd.concat(parts, axis=1)
-    unknown = {column: -1 if column.startswith("label_") else 0.0 for column in wide}
+    unknown = {column: -1 if str(column).startswith("label_") else 0.0 for column in wide}
     return wide.fillna(unknown).reset_index()
 
 

@@ -78,7 +78,7 @@ def retrieval(
     return found
 
 
-def first_hit_ranks(scores: Floats, own: NDArray[np.bool_]) -> Floats:
+def first_hit_ranks(scores: NDArray[np.floating[Any]], own: NDArray[np.bool_]) -> Floats:
     """Rank, from 1, of the best right column of each row ``(N, M)``; a tie with a wrong one is behind it."""
     best = np.where(own, scores, -np.inf).max(axis=1, keepdims=True)
     return 1.0 + ((scores >= best) & ~own).sum(axis=1)

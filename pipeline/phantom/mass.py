@@ -85,7 +85,7 @@ def draw_mass(
     relative = distance / (radius_px * np.interp(angle, _ANGLES, _outline(case, words, rng)))
     body = np.clip(1 - relative**2, 0, None).astype(np.float32) ** np.float32(0.35)
     blur = _softness_mm(radius_mm, case, words) / pixel_mm
-    body = cv2.GaussianBlur(body, (0, 0), blur, borderType=cv2.BORDER_CONSTANT)
+    body = cv2.GaussianBlur(body, (0, 0), blur, borderType=cv2.BORDER_CONSTANT).astype(np.float32, copy=False)
     if "OBSCURED" in words.second:
         hidden = 0.5 + 0.5 * np.cos(angle - rng.uniform(-np.pi, np.pi))
         veil = cv2.GaussianBlur(body, (0, 0), 0.3 * radius_px, borderType=cv2.BORDER_CONSTANT)

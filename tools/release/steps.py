@@ -143,7 +143,8 @@ def _try_versions(release: Release, name: str, constraints: str) -> str:
     here = make(release.work / name, *TESTED, constraints=constraints, wheel=release.wheel, extras=USER_EXTRAS)
     with tempfile.TemporaryDirectory() as text:
         folder = Path(text)
-        archives.copy_tree(release.root / "tests", folder / "tests")
+        for room in ("tests", "examples"):
+            archives.copy_tree(release.root / room, folder / room)
         shutil.copy(release.root / "setup.cfg", folder)  # pytest's settings; its warnings are errors with the pins only
         words = ["-m", "pytest", "-q", "-W", "default", *SUBSET]
         counted = here.run("python", *words, cwd=folder).strip().splitlines()[-1]

@@ -55,7 +55,7 @@ def _tint() -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     warmth = np.linspace(0, 1, _STEPS, dtype=np.float32)
     colours = np.stack([np.interp(warmth, _LEVELS, [colour[c] for colour in _COLOURS]) for c in range(3)], axis=-1)
     alpha = _OPAQUE * np.clip((warmth - COLD) / (_FULL - COLD), 0, 1)[:, None]
-    return np.float32(1 - alpha[:, 0]), np.float32(colours * alpha + 0.5)
+    return (1 - alpha[:, 0]).astype(np.float32), (colours * alpha + 0.5).astype(np.float32)
 
 
 def boxed(picture: Picture, boxes: Sequence[Box], scale: float) -> Picture:

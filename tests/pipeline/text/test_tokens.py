@@ -20,7 +20,11 @@ from mammo.pipeline.text import (
 )
 from mammo.pipeline.text.tokens import SPECIAL_TOKENS
 from tokenizers import Tokenizer, models, normalizers
-from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+
+try:
+    from transformers.models.bert.tokenization_bert_legacy import BertTokenizerLegacy
+except ModuleNotFoundError:  # before transformers 5 it had this name
+    from transformers import BertTokenizer as BertTokenizerLegacy
 
 TRICKY = [
     "A 2.5cm SPICULATED mass, upper-outer!",
