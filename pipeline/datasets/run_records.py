@@ -14,6 +14,7 @@ from ...networks.losses import class_weights
 from .labels import UNKNOWN, OneClassError, Tasks, encode_labels, require_two_classes
 from .records import Record, check_leaks, load_datalist
 from .scan import ScanResult, save_quarantine, scan
+from .schema import SECTIONS
 from .splits import label_fraction
 
 __all__ = ["RunRecords"]
@@ -85,10 +86,14 @@ class RunRecords(Mapping[str, list[Record]]):
             self._take_labels(label_percentage, seed, keep_unlabelled)
         if not isinstance(cases, str) or cases != "all":
             self._take_cases([cases] if isinstance(cases, str) else cases)
+        for name, records in self._sections.items():
+            if not records and name not in optional:
+                raise ValueError(f"{datalist}: no usable image in {name!r}: {_why_empty(content, name, tasks)}")
         self.scan = self._prepare(transform, cache_dir, force_recompute, workers, Path(output_dir), gate)
         for name, records in self._sections.items():
             if not records and name not in optional:
-                raise ValueError(f"{datalist}: no usable image in {name!r}; see {Path(output_dir, 'quarantine.csv')}")
+                where = Path(output_dir, "quarantine.csv")
+                raise ValueError(f"{datalist}: no usable image in {name!r}: all were set aside, {where} says why")
         if tasks is not None:
             for name in two_classes_in:
                 self._require_classes(name, tasks)
@@ -215,3 +220,11 @@ def _without_other_labels(records: Sequence[Record], labelled: Sequence[Record])
         else cast(Record, {**record, "label": [UNKNOWN] * len(record["label"])})
         for record in records
     ]
+
+
+def _why_empty(content: Mapping[str, Any], section: str, tasks: Tasks | None) -> str:
+    """Why no record of a section is left before any image was read, and what to do."""
+    if content.get(section) and tasks is not None:
+        return f"none of its {len(content[section])} images has a label of {', '.join(tasks)}; choose other --tasks"
+    there = ", ".join(f"{name} ({len(content[name])})" for name in SECTIONS if content.get(name))
+    return f"the list has only {there or 'empty parts'}; split it anew, or name a --section where the stage has it"
