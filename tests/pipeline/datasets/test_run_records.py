@@ -96,10 +96,15 @@ def test_labels_of_one_class_are_an_error(run, tmp_path):
         run(tasks=["pathology"])
 
 
-def test_a_task_that_no_image_answers_is_an_error(run):
+def test_a_section_that_the_list_has_not_is_named_with_those_it_has(run):
     with pytest.raises(
-        ValueError, match=r"no usable image in 'training': none of its \d+ images has a label of density"
+        ValueError, match=r"in 'test': the list has only training \(21\), validation \(1\); .*--section"
     ):
+        run(sections=["test"])
+
+
+def test_a_task_that_no_image_answers_is_an_error(run):
+    with pytest.raises(ValueError, match=r"in 'training': none of its \d+ images has a label of density"):
         run(tasks=["density"])
 
 
