@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import csv
 import os
 import sys
+import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from .answer import Answer, add_json_option, print_json, stdout_for_json
 from .completion import add_completion_verb
 from .data_verbs import add_data_verbs
 from .evaluation_verbs import add_evaluation_verbs
@@ -53,7 +56,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
         configure_logging()
         stop_on_sigterm()
-        status = arguments.verb(arguments, overrides)
+        with stdout_for_json(arguments.json):
+            answer = arguments.verb(arguments, overrides) or Answer()
     except KeyboardInterrupt:
         print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
         return 130
@@ -61,9 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         cause = user_error(error)
         if cause is None or os.environ.get("MAMMO_DEBUG"):
             raise
-        print(f"mammo: error: {cause}", file=sys.stderr)
-        return 1
-    return int(status or 0)
+        answer = Answer(error=str(cause))
+    if arguments.json:
+        print_json({**answer.content, **({"error": answer.error} if answer.error else {})})
+    if answer.error:
+        print(f"mammo: error: {answer.error}", file=sys.stderr)
+    return 1 if answer.error else answer.status
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -75,12 +82,13 @@ def build_parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.set_defaults(stage=None, free_options=False)
+    parser.set_defaults(stage=None, free_options=False, json=False, since=time.time())
     verbs = parser.add_subparsers(metavar="VERB", title="verbs")
 
     demo = verbs.add_parser("demo", help="the whole chain on synthetic mammograms, in minutes", allow_abbrev=False)
     demo.add_argument("--output_dir", type=Path, default=Path("demo_output"))
     demo.add_argument("--seed", type=int, default=0)
+    add_json_option(demo)
     demo.set_defaults(verb=_demo, name="demo")
 
     add_data_verbs(verbs)
@@ -100,6 +108,7 @@ def build_parser() -> argparse.ArgumentParser:
     predict.add_argument("--operating_points", type=Path, help="of an evaluation; by default that in the run folder")
     predict.add_argument("--prompts", help="score by sentences: ensemble, published, a JSON file, or JSON itself")
     predict.add_argument("--ask", nargs="+", metavar="TASK", help="those of the prompts to ask, such as density")
+    add_json_option(predict)
     predict.set_defaults(verb=_predict, name="predict")
     _add_convert(verbs)
     add_completion_verb(verbs)
@@ -117,6 +126,7 @@ def _add_convert(verbs: Any) -> None:
     )
     convert.add_argument("--colour", action="store_true", help="leave three input channels; else they become one")
     convert.add_argument("--export", action="store_true", help="the other way: an encoder of ours under official names")
+    add_json_option(convert)
     convert.set_defaults(verb=_convert, name="convert")
 
 
@@ -135,6 +145,7 @@ def _add_report(verbs: Any) -> None:
     report.add_argument("--factor", type=Path, help="run folder of factor_explain")
     report.add_argument("--retrieval", type=Path, help="run folder of retrieval")
     report.add_argument("--out", type=Path, default=Path("outputs/report.html"))
+    add_json_option(report)
     report.set_defaults(verb=_report, name="report")
 
 
@@ -171,13 +182,13 @@ def _parse_value(key: str, text: str) -> Any:
         raise ValueError(f"--{key} {text!r} is no YAML value: {str(error).splitlines()[0]}") from error
 
 
-def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _demo(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Answer:
     from .demo import run_demo
 
-    run_demo(arguments.output_dir, seed=arguments.seed)
+    return Answer({"report": run_demo(arguments.output_dir, seed=arguments.seed)})
 
 
-def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Answer:
     from .report import write_report
 
     named = [text.rpartition("=") for text in arguments.classifier]
@@ -195,9 +206,10 @@ def _report(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         retrieval=arguments.retrieval,
     )
     print(f"report: {report}")
+    return Answer({"report": report})
 
 
-def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Answer:
     if arguments.ask and arguments.prompts is None:
         raise ValueError("--ask names tasks of --prompts: give both, such as --prompts ensemble --ask density")
     if arguments.prompts is not None or arguments.checkpoint.name == "zero_shot.pt":
@@ -206,19 +218,22 @@ def _predict(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
         named = {"prompts": arguments.prompts, "tasks": arguments.ask, "gate": arguments.gate}
         points = arguments.operating_points
         predict_prompted(arguments.images, arguments.checkpoint, arguments.out, operating_points=points, **named)
-        return
-    from .predict import predict
+    else:
+        from .predict import predict
 
-    predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate, arguments.operating_points)
+        predict(arguments.images, arguments.checkpoint, arguments.out, arguments.gate, arguments.operating_points)
+    with open(arguments.out, newline="", encoding="utf-8") as table:
+        return Answer({"out": arguments.out, "rows": list(csv.DictReader(table))})
 
 
-def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _convert(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Answer:
     from .convert import convert, export
 
     if arguments.export:
         export(arguments.weights, arguments.out)
     else:
         convert(arguments.weights, arguments.out, colour=arguments.colour, image_size=arguments.image_size)
+    return Answer({"out": arguments.out})
 
 
 if __name__ == "__main__":

@@ -5,11 +5,17 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from .answer import Answer, add_json_option
 from .phantom_verb import add_phantom_verb
+
+if TYPE_CHECKING:
+    from .datasets import Datalist
 
 __all__ = ["add_data_verbs"]
 
@@ -60,15 +66,15 @@ def _add_prepare(verbs: Any) -> None:
     prepare.add_argument("--timeout", type=float, default=300.0, help="seconds that one image may take")
     prepare.add_argument("--force_recompute", action="store_true", help="prepare again what the store holds")
     prepare.add_argument("--show", type=Path, metavar="STORE", help="say what a store holds, verify it, and draw it")
+    add_json_option(prepare)
     prepare.set_defaults(verb=_prepare, name="prepare", free_options=True)
 
 
-def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .datasets.prepare import Preparation, prepare_dataset, prepare_images
 
     if arguments.show is not None:
-        _show(arguments.show)
-        return
+        return _show(arguments.show)
     if arguments.dataset is None or arguments.root is None:
         raise ValueError("mammo prepare takes a dataset and its folder, or --show STORE")
     if arguments.dataset == "datalist":
@@ -77,6 +83,7 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
         out = arguments.out or arguments.root / "datalist.json"
         options = {name: _mapping(value) if name == "columns" else value for name, value in overrides.items()}
         datalist = prepare_dataset(arguments.dataset, arguments.root, out, seed=arguments.seed, **options)
+    told = _told(out, datalist)
     if arguments.store is not None:
         how = Preparation(
             image_size=tuple(arguments.image_size),
@@ -89,7 +96,9 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
             timeout_s=arguments.timeout,
             force_recompute=arguments.force_recompute,
         )
-        prepare_images(datalist, arguments.store, how, out)
+        found = prepare_images(datalist, arguments.store, how, out)
+        told |= {"store": arguments.store, "usable": len(found.usable), "set_aside": found.quarantine}
+    return Answer(told)
 
 
 def _listed(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
@@ -103,14 +112,27 @@ def _listed(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:
     return datalist
 
 
-def _show(store: Path) -> None:
+def _told(path: Path, datalist: Datalist) -> dict[str, Any]:
+    """What a machine is told of a datalist: the file, its hash, and how many images each part has."""
+    from .datasets import datalist_sha256
+    from .datasets.schema import SECTIONS
+
+    listed: Mapping[str, Any] = datalist
+    counts = {section: len(listed[section]) for section in SECTIONS if section in listed}
+    return {"datalist": path, "sha256": datalist_sha256(datalist), "images": counts}
+
+
+def _show(store: Path) -> Answer:
     from .datasets.show import contact_sheet, show_store
 
     text, damaged = show_store(store)
     print(text)
+    found = {"store": store, "damaged": damaged}
     if damaged:
-        raise ValueError(f"{len(damaged)} entries of {store} are damaged; mammo prepare makes them anew")
-    print(f"pictures: {contact_sheet(store, f'{store}.png')}")
+        return Answer(found, error=f"{len(damaged)} entries of {store} are damaged; mammo prepare makes them anew")
+    pictures = contact_sheet(store, f"{store}.png")
+    print(f"pictures: {pictures}")
+    return Answer({**found, "pictures": pictures})
 
 
 def _add_combine(verbs: Any) -> None:
@@ -118,16 +140,18 @@ def _add_combine(verbs: Any) -> None:
     combine.add_argument("datalists", nargs="+", type=Path)
     combine.add_argument("--out", type=Path, required=True)
     combine.add_argument("--name", help="by default that of the file")
+    add_json_option(combine)
     combine.set_defaults(verb=_combine, name="combine")
 
 
-def _combine(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _combine(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .datasets import combine, load_datalist, save_datalist, summarise
 
     lists = [load_datalist(path) for path in arguments.datalists]
     combined = combine(lists, name=arguments.name or arguments.out.stem)
     save_datalist(combined, arguments.out, keep_root=True)
     print(summarise(combined))
+    return Answer(_told(arguments.out, combined))
 
 
 def _add_crops(verbs: Any) -> None:
@@ -149,10 +173,11 @@ def _add_crops(verbs: Any) -> None:
     crops.add_argument("--min_breast_share", type=float, help="smallest share of breast in a patch")
     crops.add_argument("--seed", type=int)
     crops.add_argument("--workers", type=int, default=CPUS)
+    add_json_option(crops)
     crops.set_defaults(verb=_crops, name="crops")
 
 
-def _crops(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _crops(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     import inspect
 
     from .datasets import background_patches, lesion_crops, load_datalist, random_crops, save_datalist, summarise
@@ -176,6 +201,7 @@ def _crops(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     print(report.summary())
     print(summarise(datalist))
     print(f"{arguments.out}, problems in {problems.name}")
+    return Answer({**_told(arguments.out, datalist), "problems": report.problems})
 
 
 _CROP_OPTIONS = (
@@ -190,17 +216,21 @@ def _add_folds(verbs: Any) -> None:
     folds.add_argument("--folds", type=int, default=5)
     folds.add_argument("--seed", type=int, default=0)
     folds.add_argument("--deal_test", action="store_true", help="deal the test patients too")
+    add_json_option(folds)
     folds.set_defaults(verb=_folds, name="folds")
 
 
-def _folds(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _folds(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .datasets import cross_validation, load_datalist, save_datalist
 
     datalist = load_datalist(arguments.datalist)
     made = cross_validation(datalist, arguments.folds, seed=arguments.seed, keep_test=not arguments.deal_test)
+    told = []
     for number, fold in enumerate(made, start=1):
         path = arguments.datalist.with_name(f"{arguments.datalist.stem}-fold{number}of{len(made)}.json")
         print(save_datalist(fold, path, keep_root=True))
+        told.append(_told(path, fold))
+    return Answer({"folds": told})
 
 
 def _add_audit(verbs: Any) -> None:
@@ -213,10 +243,11 @@ def _add_audit(verbs: Any) -> None:
     audit.add_argument("--threshold", type=int, help="largest distance of pictures taken for the same")
     audit.add_argument("--workers", type=int, default=CPUS)
     audit.add_argument("--out", type=Path, help="CSV of what was found")
+    add_json_option(audit)
     audit.set_defaults(verb=_audit, name="audit")
 
 
-def _audit(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _audit(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .datasets import audit, load_datalist
 
     options = {} if arguments.threshold is None else {"threshold": arguments.threshold}
@@ -225,7 +256,12 @@ def _audit(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     print(report.summary())
     if arguments.out is not None:
         print(f"found: {report.save(arguments.out)}")
-    report.raise_for_leaks()
+    found = {**asdict(report), "leaks": [asdict(leak) for leak in report.leaks]}
+    try:
+        report.raise_for_leaks()
+    except ValueError as error:
+        return Answer(found, error=str(error))
+    return Answer(found)
 
 
 def _add_gate(verbs: Any) -> None:
@@ -235,16 +271,19 @@ def _add_gate(verbs: Any) -> None:
     gate.add_argument("--set", action="append", default=[], metavar="REASON=OUTCOME", help="such as lossy=refuse")
     gate.add_argument("--workers", type=int, default=CPUS)
     gate.add_argument("--out", type=Path, default=Path("gate.csv"))
+    add_json_option(gate)
     gate.set_defaults(verb=_gate, name="gate")
 
 
-def _gate(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _gate(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .gate import gate_files, gate_policy
 
     policy = gate_policy(arguments.policy, _mapping(",".join(arguments.set)))
     summary = gate_files(arguments.images, policy, arguments.workers, progress=True)
     print(summary.table())
     print(f"rows: {summary.save(arguments.out)}")
+    rows = [{"image": row.image, **row.verdict._asdict()} for row in summary.rows]
+    return Answer({"policy": summary.policy.name, "outcomes": summary.outcomes().get("all", {}), "rows": rows})
 
 
 def _add_deidentify(verbs: Any) -> None:
@@ -259,10 +298,11 @@ def _add_deidentify(verbs: Any) -> None:
     export.add_argument("--crosswalk", type=Path, help="CSV of identifiers and pseudonyms, outside OUT")
     export.add_argument("--set_aside", type=Path, help="CSV of the files that were not exported, outside OUT")
     export.add_argument("--workers", type=int, default=CPUS)
+    add_json_option(export)
     export.set_defaults(verb=_deidentify, name="deidentify")
 
 
-def _deidentify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _deidentify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .deidentify import create_key, deidentify, find_files, load_key
     from .gate import looks_burned_in
 
@@ -287,10 +327,13 @@ def _deidentify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> 
         progress=True,
     )
     print(report.summary())
+    # Paths may hold names: they are for --set_aside alone.
+    counts = {**asdict(report), "set_aside": Counter(one["reason"] for one in report.set_aside)}
     if arguments.set_aside is not None:
         print(f"set aside: {report.save(arguments.set_aside)}")
-    if not report.written and not report.kept:
-        raise ValueError("nothing was exported; --set_aside FILE tells why of each file")
+    nothing = not report.written and not report.kept
+    error = "nothing was exported; --set_aside FILE tells why of each file" if nothing else ""
+    return Answer(counts, error=error)
 
 
 def _mapping(text: Any) -> dict[str, str]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .answer import Answer, add_json_option
+
 __all__ = ["add_evaluation_verbs"]
 
 
@@ -25,6 +27,7 @@ def add_evaluation_verbs(verbs: Any) -> None:
     compare.add_argument("--out", type=Path, default=Path("comparison.json"), help="the JSON file to write")
     compare.add_argument("--draws", type=int, default=2000, help="bootstrap draws of patients")
     compare.add_argument("--seed", type=int, default=0, help="of the draws")
+    add_json_option(compare)
     compare.set_defaults(verb=_compare, name="compare")
 
     verify = verbs.add_parser(
@@ -38,10 +41,11 @@ def add_evaluation_verbs(verbs: Any) -> None:
     verify.add_argument("--datalist", type=Path, help="where the datalist lies now")
     verify.add_argument("--checkpoint", type=Path, help="where the checkpoint lies now")
     verify.add_argument("--twin", type=Path, help="where the twin's checkpoint lies now")
+    add_json_option(verify)
     verify.set_defaults(verb=_verify, name="verify")
 
 
-def _compare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _compare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .comparison import compare_runs, comparison_table
 
     two, sides = len(arguments.runs) == 2, bool(arguments.a and arguments.b)
@@ -51,9 +55,10 @@ def _compare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Non
     result = compare_runs(a, b, draws=arguments.draws, seed=arguments.seed, out=arguments.out)
     print(comparison_table(result))
     print(f"\n{arguments.out} written: every measure at every level")
+    return Answer(result)
 
 
-def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .evidence.verify import verify_run
 
     moved = {
@@ -61,7 +66,8 @@ def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None
     }
     report = verify_run(arguments.run, moved=moved)
     print("\n".join([*(f"same: {line}" for line in report.same), *(f"note: {line}" for line in report.notes)]))
+    found = {"run": arguments.run, "same": report.same, "different": report.different, "notes": report.notes}
     if report.different:
-        differences = "\n  ".join(report.different)
-        raise ValueError(f"{arguments.run} is not what was evaluated:\n  {differences}")
+        return Answer(found, error="\n  ".join([f"{arguments.run} is not what was evaluated:", *report.different]))
     print(f"{arguments.run}: everything is as it was evaluated")
+    return Answer(found)

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import sys
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ from monai.utils import set_determinism
 from torch import Tensor, nn
 
 from ..networks import label_probabilities, task_place
+from .answer import duration
 from .files import write_atomically
 from .gather import gathered
 from .random_streams import stream_seed
@@ -102,6 +104,7 @@ class HistoryWriter:
         self.rows: dict[str, list[dict[str, float]]] = {"train": [], "validation": []}
         self.sums: dict[str, Any] = {}
         self.steps = 0
+        self.began: tuple[float, int] | None = None
 
     def attach(self, engine: Workflow) -> None:
         """Register with the trainer ``engine``; list it after the validation handler."""
@@ -112,6 +115,7 @@ class HistoryWriter:
 
     def start(self, engine: Workflow) -> None:
         """Keep what an interrupted run had written."""
+        self.began = self.began or (time.monotonic(), engine.state.epoch)
         if engine.state.epoch > 1 and not self.rows["train"] and self.path.is_file():
             stored = json.loads(self.path.read_text())
             for name, rows in self.rows.items():
@@ -146,7 +150,15 @@ class HistoryWriter:
         self.steps = 0
         if idist.get_rank() == 0:
             write_atomically(self.path, json.dumps(self.rows, indent=1).encode())
-            logger.info("%s: epoch %d of %d, %s", self.path.parent, engine.state.epoch, engine.state.max_epochs, self)
+            epoch, planned = engine.state.epoch, engine.state.max_epochs
+            logger.info("%s: epoch %d of %d, %s%s", self.path.parent, epoch, planned, self, self._left(epoch, planned))
+
+    def _left(self, epoch: int, planned: int) -> str:
+        """How long the epochs to come will take, if they take as long as those of this process did."""
+        if self.began is None or epoch >= planned:
+            return ""
+        began, first = self.began
+        return f", about {duration((time.monotonic() - began) / (epoch - first + 1) * (planned - epoch))} left"
 
     def __str__(self) -> str:
         """The last epoch in words."""

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from .answer import Answer, add_json_option
+
 __all__ = ["add_phantom_verb"]
 
 LAYOUTS = ("cbis_ddsm", "vindr_mammo", "rsna_2022", "mammo_clip", "studies")
@@ -33,19 +35,20 @@ def add_phantom_verb(verbs: Any, cpus: int) -> None:
         "--layout", default="cbis_ddsm", choices=LAYOUTS, help="whose; studies: a folder an exam, as a PACS gives them"
     )
     phantom.add_argument("--workers", type=int, default=cpus, help="processes; all cores by default")
+    add_json_option(phantom)
     phantom.set_defaults(verb=_phantom, name="phantom")
 
 
-def _phantom(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _phantom(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     if arguments.patients < 1:
         raise ValueError(f"--patients {arguments.patients}: give 1 or more")
     if arguments.layout == "studies":
-        _studies(arguments)
-        return
+        return _studies(arguments)
     source = arguments.folder if arguments.layout == "cbis_ddsm" else arguments.folder / "phantom"
     told = _generate(arguments, source)
     _as_another(arguments.layout, source, arguments.folder)
     print(f"{arguments.folder}: {told['images']} images of {arguments.patients} patients, layout {arguments.layout}")
+    return Answer({"folder": arguments.folder, "images": told["images"], "patients": arguments.patients})
 
 
 def _generate(arguments: argparse.Namespace, folder: Path) -> Mapping[str, Any]:
@@ -75,7 +78,7 @@ def _as_another(layout: str, source: Path, folder: Path) -> None:
         write_report_tables(source, folder)
 
 
-def _studies(arguments: argparse.Namespace) -> None:
+def _studies(arguments: argparse.Namespace) -> Answer:
     from .phantom import write_study
 
     if arguments.shortcut:
@@ -84,3 +87,5 @@ def _studies(arguments: argparse.Namespace) -> None:
     for index in range(arguments.patients):
         written = write_study(arguments.folder / f"{index:05d}", index=index, seed=arguments.seed, **options)
     print(f"{arguments.folder}: {arguments.patients} exams of {len(written)} images")
+    images = arguments.patients * len(written)
+    return Answer({"folder": arguments.folder, "images": images, "patients": arguments.patients})

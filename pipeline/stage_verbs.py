@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .answer import Answer, add_json_option, new_results
+
 __all__ = ["STAGES", "add_stage_options", "add_stage_verbs", "bundle_of"]
 
 STAGES = {
@@ -57,6 +59,7 @@ def add_stage_verbs(verbs: Any) -> None:
             default=[],
             help="configuration laid over, of the bundle (tiny, density, margins ...) or a path",
         )
+        add_json_option(stage)
         stage.set_defaults(verb=_stage, stage=name, name=name, parser=stage)
 
 
@@ -82,16 +85,17 @@ def add_stage_options(parser: argparse.ArgumentParser, bundle: str, stage: str, 
         group.add_argument(f"--{option.name}", metavar="", help=words)
 
 
-def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> None:
+def _stage(arguments: argparse.Namespace, overrides: dict[str, Any]) -> Answer:
     if arguments.help:
         add_stage_options(arguments.parser, arguments.bundle, arguments.stage, arguments.overlay)
         arguments.parser.print_help()
-        return
+        return Answer()
     from .bundle_run import run_bundle
 
     if arguments.stage == "explain" and "sentence" in overrides:
         from .image_text.sentence_verb import explain_sentence
 
-        explain_sentence(overrides, arguments.overlay)
-        return
-    run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
+        workflow = explain_sentence(overrides, arguments.overlay)
+    else:
+        workflow = run_bundle(arguments.bundle, arguments.stage, overlays=arguments.overlay, overrides=overrides)
+    return Answer(new_results(Path(workflow.parser["output_dir"]), arguments.since))

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from .answer import Answer, add_json_option, new_results
 from .data_verbs import CPUS
 
 __all__ = ["add_study_verb"]
@@ -44,6 +45,7 @@ def _add(studies: Any, name: str, text: str) -> argparse.ArgumentParser:
     parser.add_argument("--finetune_steps", type=int, default=400)
     parser.add_argument("--validate_every", type=int, default=40, help="steps")
     parser.add_argument("--pretrain_learning_rate", type=float, help="the configuration's by default")
+    add_json_option(parser)
     parser.set_defaults(name=f"study {name}", free_options=True)
     return parser
 
@@ -87,7 +89,7 @@ def _add_label_efficiency(studies: Any) -> None:
     parser.set_defaults(verb=_label_efficiency)
 
 
-def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import LabelEfficiency, arms_of
 
     recipe = _recipe(arguments, _setting(arguments, overrides))
@@ -99,6 +101,7 @@ def _label_efficiency(arguments: argparse.Namespace, overrides: Mapping[str, Any
         sparse_pretraining=arguments.sparse_pretraining,
     )
     LabelEfficiency(recipe, arms, **_grid(arguments)).run()
+    return Answer(new_results(arguments.output_dir, arguments.since))
 
 
 def _grid(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -138,7 +141,7 @@ def _add_pretraining(studies: Any) -> None:
     parser.set_defaults(verb=_pretraining)
 
 
-def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import LabelEfficiency, pretraining_arms
 
     arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
@@ -153,6 +156,7 @@ def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) ->
         scratch_factor=arguments.scratch_factor,
     )
     LabelEfficiency(recipe, arms, reference=arms[1].name, **_grid(arguments)).run()
+    return Answer(new_results(arguments.output_dir, arguments.since))
 
 
 def _by_name(option: str, words: Sequence[str], kind: type[str] | type[int] | type[float]) -> dict[str, Any]:
@@ -188,7 +192,7 @@ def _add_arms(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import CrossValidation, arms_of, fold_settings
 
     settings = fold_settings(
@@ -205,6 +209,7 @@ def _cross_validation(arguments: argparse.Namespace, overrides: Mapping[str, Any
         sparse_pretraining=arguments.sparse_pretraining,
     )
     CrossValidation(recipes, arms, seeds=arguments.seeds, learning_rates=arguments.learning_rates).run()
+    return Answer(new_results(arguments.output_dir, arguments.since))
 
 
 def _add_ablation(studies: Any) -> None:
@@ -240,16 +245,17 @@ def _add_maps(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--pretrained", help="weights for all runs in place of the study's own pretraining")
 
 
-def _ablation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _ablation(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import Variants, grid, run_ablation
 
     variants = grid(arguments.beta, arguments.gamma, arguments.contrast_weight, full=arguments.full_grid)
     recipe, start = _recipe(arguments, _setting(arguments, overrides)), _weights(arguments.pretrained)
     study = Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map)
     run_ablation(study, tolerance=arguments.auc_tolerance)
+    return Answer(new_results(arguments.output_dir, arguments.since))
 
 
-def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import Variants, run_twins, twins
 
     recipe = _recipe(arguments, _setting(arguments, overrides))
@@ -261,6 +267,7 @@ def _twins(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
     variants = twins(weights, own_pretraining=arguments.twin_pretraining, breast_tokens=arguments.breast_tokens)
     start = _weights(arguments.pretrained)
     run_twins(Variants(recipe, variants, seeds=arguments.seeds, start=start, kind=arguments.map))
+    return Answer(new_results(arguments.output_dir, arguments.since))
 
 
 def _weights(path: str | None) -> str | None:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..answer import Answer, add_json_option
 
 __all__ = ["add_hospital_verbs"]
 
@@ -23,6 +26,7 @@ def add_hospital_verbs(verbs: Any) -> None:
     process.add_argument("input", nargs="+", type=Path, metavar="IN", help="folders that are searched, or files")
     process.add_argument("out", type=Path, metavar="OUT", help="folder of the results")
     add_model_options(process)
+    add_json_option(process)
     process.set_defaults(verb=_process, name="process")
 
 
@@ -66,10 +70,10 @@ def kinds_of(arguments: argparse.Namespace) -> list[str]:
     return check_kinds(DEFAULT if arguments.results is None else arguments.results)
 
 
-def _process(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
+def _process(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from ..inference import find_images
     from ..sole_owner import sole_owner
-    from .process import EXIT_STATUS, process_files, studies_of
+    from .process import EXIT_STATUS, RESULT, process_files, studies_of
 
     kinds = kinds_of(arguments)
     files = [file for path in arguments.input for file in find_images(path)]
@@ -77,15 +81,16 @@ def _process(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int
         raise ValueError(f"no file in {', '.join(map(str, arguments.input))}; give the folder of a study")
     studies = studies_of(files)
     engine = make_engine(arguments)
-    worst = 0
+    worst, told = 0, []
     with sole_owner(arguments.out, "OUT"):
         for number, paths in enumerate(studies, start=1):
             folder = arguments.out if len(studies) == 1 else arguments.out / f"{number:04d}"
             result = process_files(paths, engine, folder, kinds)
             print(f"{folder}: {_in_words(result)}")
+            told.append({"folder": folder, **json.loads((folder / RESULT).read_text(encoding="utf-8"))})
             worst = max(worst, EXIT_STATUS[result.status])
     print("for research use only")
-    return worst
+    return Answer({"studies": told}, status=worst)
 
 
 def _in_words(result: Any) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from monai.bundle import ConfigWorkflow
 
 from ...bundles import bundle_root
 from ..bundle_run import run_bundle
@@ -21,19 +22,24 @@ OWN = ("imports", "bundle_root", "output_dir", "cache_dir", "gate", "batch_size"
 """What a run of training has under the same name, and yet does not tell how its mapper is to be used."""
 
 
-def explain_sentence(overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> None:
+def explain_sentence(overrides: Mapping[str, Any], overlays: Sequence[str] = ()) -> ConfigWorkflow:
     """Run the stage, set up as the mapper was trained, as far as its run folder tells.
 
     Args:
         overrides: options of the stage, among them ``sentence`` and ``images``.
         overlays: configurations laid over.
 
+    Returns:
+        The finished workflow.
+
     Raises:
         ValueError: an option that the stage has not, or as the stage raises it.
     """
     knobs = yaml.safe_load((bundle_root("mammo_clip") / "configs" / f"{STAGE}.yaml").read_text(encoding="utf-8"))
     checkpoint = Path(overrides.get("checkpoint", knobs["checkpoint"]))
-    run_bundle("mammo_clip", STAGE, overlays=overlays, overrides=_of_training(checkpoint, knobs) | dict(overrides))
+    return run_bundle(
+        "mammo_clip", STAGE, overlays=overlays, overrides=_of_training(checkpoint, knobs) | dict(overrides)
+    )
 
 
 def _of_training(checkpoint: Path, knobs: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ..answer import Answer, add_json_option
+
 __all__ = ["add_bundle_verb"]
 
 
@@ -42,27 +44,32 @@ def add_bundle_verb(verbs: Any) -> None:
         allow_abbrev=False,
     )
     verify.add_argument("folder", type=Path)
+    for action in (export, localise, verify):
+        add_json_option(action)
     verify.set_defaults(verb=_verify, name="bundle verify")
 
 
-def _export(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _export(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .export import FORMS, export_bundle
 
     forms = FORMS if arguments.forms is None else arguments.forms
     licences = {"weights_licence": arguments.weights_licence, "data_licence": arguments.data_licence}
     export_bundle(arguments.checkpoint, arguments.out, forms=forms, **licences)
+    return Answer({"bundle": arguments.out})
 
 
-def _localise(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _localise(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .localisation import export_localisation
 
     export_localisation(arguments.bundle, arguments.out)
+    return Answer({"bundle": arguments.out})
 
 
-def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _verify(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .verify import verify_bundle
 
     differences = verify_bundle(arguments.folder)
     for name, difference in differences.items():
         print(f"{name}: differs from the network by {difference:.1e}")
     print(f"{arguments.folder}: verified; for research use only")
+    return Answer({"bundle": arguments.folder, "differences": differences})

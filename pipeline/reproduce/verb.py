@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import argparse
-import json
-import logging
-import os
-import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+from ..answer import Answer, add_json_option
 
 __all__ = ["add_reproduce_verb"]
 
@@ -47,11 +44,11 @@ def add_reproduce_verb(verbs: Any) -> None:
     parser.add_argument("--dry_run", action="store_true", help="stop before the first stage")
     parser.add_argument("--freeze", type=Path, metavar="FILE", help="write the split that is found, for a row of yours")
     parser.add_argument("--count", nargs="+", default=[], metavar="TASK", help="tasks whose classes --freeze counts")
-    parser.add_argument("--json", action="store_true", help="print JSON alone; what else is said goes to stderr")
+    add_json_option(parser)
     parser.set_defaults(verb=_reproduce, name="reproduce", free_options=True)
 
 
-def _reproduce(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _reproduce(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .catalogue import find_row, load_rows
 
     if arguments.row is None:
@@ -61,71 +58,47 @@ def _reproduce(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> N
     else:
         rows = [find_row(arguments.row)]
     if arguments.list:
-        _show(rows, arguments.json, whole=arguments.row is not None)
-    elif arguments.freeze is not None:
-        _freeze(rows[0], arguments)
-    else:
-        _run(rows[0], arguments, overrides)
+        return _show(rows, whole=arguments.row is not None)
+    if arguments.freeze is not None:
+        return _freeze(rows[0], arguments)
+    return _run(rows[0], arguments, overrides)
 
 
-@contextmanager
-def _stdout_for_json(wanted: bool) -> Iterator[None]:
-    """Inside, all that is printed goes to stderr, by libraries in C too, so that JSON stands alone on stdout."""
-    if not wanted:
-        yield
-        return
-    handlers = [h for h in logging.getLogger().handlers if isinstance(h, logging.StreamHandler)]
-    for handler in (h for h in handlers if h.stream is sys.stdout):
-        handler.setStream(sys.stderr)
-    sys.stdout.flush()
-    kept = os.dup(1)
-    os.dup2(2, 1)
-    try:
-        with redirect_stdout(sys.stderr):
-            yield
-    finally:
-        os.dup2(kept, 1)
-        os.close(kept)
-
-
-def _show(rows: list[Any], as_json: bool, *, whole: bool) -> None:
+def _show(rows: list[Any], *, whole: bool) -> Answer:
     from .listing import describe, listing, sheet
 
-    if as_json:
-        print(json.dumps([describe(row) for row in rows], indent=1))
-    else:
-        print(sheet(rows[0]) if whole else listing(rows))
+    print(sheet(rows[0]) if whole else listing(rows))
+    return Answer({"rows": [describe(row) for row in rows]})
 
 
-def _freeze(row: Any, arguments: argparse.Namespace) -> None:
+def _freeze(row: Any, arguments: argparse.Namespace) -> Answer:
     from .data import freeze_split
 
     out = arguments.output_dir or Path("outputs/reproduce") / row.id
     freeze_split(row, arguments.data, out / "data", arguments.freeze, arguments.count)
     print(f"the split that was found: {arguments.freeze}")
+    return Answer({"split": arguments.freeze})
 
 
-def _run(row: Any, arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _run(row: Any, arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .results import table_of
     from .run import reproduce
 
-    with _stdout_for_json(arguments.json):
-        content = reproduce(
-            row,
-            data=arguments.data,
-            weights=arguments.weights,
-            output_dir=arguments.output_dir or Path("outputs/reproduce") / row.id,
-            seeds=arguments.seeds,
-            cache_dir=arguments.cache_dir,
-            workers=arguments.workers,
-            options=overrides,
-            dry_run=arguments.dry_run,
-        )
-    if arguments.json:
-        print(json.dumps(content, indent=1))
-    elif arguments.dry_run:
+    content = reproduce(
+        row,
+        data=arguments.data,
+        weights=arguments.weights,
+        output_dir=arguments.output_dir or Path("outputs/reproduce") / row.id,
+        seeds=arguments.seeds,
+        cache_dir=arguments.cache_dir,
+        workers=arguments.workers,
+        options=overrides,
+        dry_run=arguments.dry_run,
+    )
+    if arguments.dry_run:
         from .listing import planned
 
         print(planned(content))
     else:
         print(table_of(content))
+    return Answer(content)

@@ -1,6 +1,8 @@
 """The detection stages of bundle mammo_clip on VinDr-Mammo's own layout, made of a tiny phantom."""
 
+import io
 import json
+from contextlib import redirect_stdout
 from pathlib import Path
 
 import numpy as np
@@ -63,7 +65,11 @@ def frozen(small, pretrained, tmp_path_factory) -> Path:
     scored = {"checkpoint": str(out / "checkpoints/best.pt"), "output_dir": str(out / "test"), "bootstrap_draws": 20}
     given = small | scored
     words = [word for name, value in given.items() for word in (f"--{name}", str(value))]
-    assert main(["evaluate_detection", "--bundle", "mammo_clip", *words]) == 0
+    said = io.StringIO()
+    with redirect_stdout(said):
+        assert main(["evaluate_detection", "--bundle", "mammo_clip", *words, "--json"]) == 0
+    told = json.loads(said.getvalue())
+    assert told["metrics"] == json.loads((out / "test/metrics.json").read_text())
     return out
 
 

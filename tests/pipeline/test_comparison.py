@@ -44,6 +44,8 @@ def test_two_runs_print_a_table_and_write_json(runs, tmp_path, capsys):
     assert f"{aucs[0] - aucs[1]:+.3f}" in row
     assert "DeLong p" in printed
     written = json.loads(out.read_text())
+    assert main(["compare", *folders, "--out", str(out), "--draws", "50", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == written
     assert (written["a"], written["b"]) == ([folders[0]], [folders[1]])
     assert written["bootstrap"]["draws"] == 50
     assert written["levels"]["patient_max"]["measures"]["auc"]["a"]["value"] > 0.5

@@ -84,6 +84,17 @@ def test_show_of_what_is_no_store_says_how_to_make_one(tmp_path, capsys):
     assert "is no store of prepared images" in capsys.readouterr().err
 
 
+def test_prepare_tells_a_machine_what_it_listed_and_set_aside(folder, tmp_path, capfd):
+    (folder / "i3.png").write_bytes(b"no picture")
+    store = ["--store", str(tmp_path / "store"), "--workers", "1", "--json"]
+    assert main(["prepare", "table", str(folder), *COLUMNS, *store]) == 0
+    told = json.loads(capfd.readouterr().out)
+    assert told["datalist"] == str(folder / "datalist.json")
+    assert sum(told["images"].values()) == PATIENTS
+    assert told["usable"] == PATIENTS - 1
+    assert [one["image_id"] for one in told["set_aside"]] == ["i3.png"]
+
+
 def test_prepare_without_a_dataset_says_what_it_takes(capsys):
     assert main(["prepare"]) == 1
     assert "takes a dataset and its folder" in capsys.readouterr().err
@@ -131,6 +142,10 @@ def test_audit_passes_a_clean_list_and_fails_one_with_a_copied_picture(listed, t
     listed.write_text(json.dumps(content))
     assert main(["audit", str(listed), "--workers", "1", "--out", str(tmp_path / "found.csv")]) == 1
     assert "leaks in 1" in capsys.readouterr().err
+    assert main(["audit", str(listed), "--workers", "1", "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert "leaks in 1" in told["error"]
+    assert any(image.endswith("copy") for image in told["leaks"][0]["images"])
     assert "copy" in (tmp_path / "found.csv").read_text()
 
 
@@ -141,6 +156,10 @@ def test_gate_judges_files_and_takes_changes_of_its_policy(folder, tmp_path, cap
     assert "no_header" in (tmp_path / "gate.csv").read_text()
     assert main(["gate", str(folder / "i0.png"), "--set", "no_header=refuse", *out]) == 0
     assert "1 refused" in capsys.readouterr().out
+    assert main(["gate", str(folder / "i0.png"), "--set", "no_header=refuse", *out, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["outcomes"] == {"refuse": 1}
+    assert "no_header" in told["rows"][0]["reasons"]
     assert main(["gate", str(folder / "i0.png"), "--set", "no_heder=refuse", *out]) == 1
     assert "no_header" in capsys.readouterr().err
 

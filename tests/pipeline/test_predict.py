@@ -26,13 +26,14 @@ def run_folder(path):
     return path / "checkpoints/best.pt"
 
 
-def test_every_file_gets_a_row(phantom, tmp_path):
+def test_every_file_gets_a_row(phantom, tmp_path, capfd):
     checkpoint = run_folder(tmp_path / "run")
     good = next(phantom.glob("CBIS-DDSM/*_CC/*/*/*.dcm"))
     bad = tmp_path / "bad.dcm"
     bad.write_bytes(b"no image")
     out = tmp_path / "scores.csv"
-    assert main(["predict", str(good), str(bad), "--checkpoint", str(checkpoint), "--out", str(out)]) == 0
+    assert main(["predict", str(good), str(bad), "--checkpoint", str(checkpoint), "--out", str(out), "--json"]) == 0
+    assert [row["status"] for row in json.loads(capfd.readouterr().out)["rows"]] == ["scored", "not scored"]
     table = pd.read_csv(out).set_index("image")
     assert table.loc[str(good), "status"] == "scored"
     assert 0 < table.loc[str(good), "probability"] < 1

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from ...answer import Answer, add_json_option
 from .settings import DicomwebSettings, DimseSettings, Settings, kind_of
 
 __all__ = ["add_serve_verb"]
@@ -29,9 +30,9 @@ def add_serve_verb(verbs: Any) -> None:
     """Add the parser of this verb to the command line's subparsers."""
     serve = verbs.add_parser("serve", help="results for a PACS, unattended", description=_NOTE, allow_abbrev=False)
 
-    def no_front(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> int:
+    def no_front(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
         serve.print_help()
-        return 2
+        return Answer(status=2)
 
     serve.set_defaults(verb=no_front, name="serve")
     kinds = serve.add_subparsers(metavar="FRONT", title="fronts")
@@ -51,6 +52,7 @@ def add_serve_verb(verbs: Any) -> None:
     retry = kinds.add_parser("retry", help="try again what was given up", allow_abbrev=False)
     retry.add_argument("folder", type=Path)
     retry.add_argument("--job", type=int, help="only this one")
+    add_json_option(retry)
     retry.set_defaults(verb=_retry, name="serve retry")
 
 
@@ -112,12 +114,13 @@ def _status(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None
     print(json.dumps({**figures(table), "audit": {"lines": lines, "head": head}}, indent=2))
 
 
-def _retry(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> None:
+def _retry(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .jobs import Jobs
     from .retry import Backoff
 
     count = Jobs(_table(arguments.folder), Backoff()).retry(arguments.job)
     print(f"{count} jobs go on; see mammo serve status {arguments.folder}")
+    return Answer({"jobs": count})
 
 
 def _table(folder: Path) -> Any:

@@ -97,9 +97,7 @@ def test_labels_of_one_class_are_an_error(run, tmp_path):
 
 
 def test_a_section_that_the_list_has_not_is_named_with_those_it_has(run):
-    with pytest.raises(
-        ValueError, match=r"'test': the list has only training \(21\), validation \(1\); .*--section"
-    ):
+    with pytest.raises(ValueError, match=r"'test': the list has only training \(21\), validation \(1\); .*--section"):
         run(sections=["test"])
 
 

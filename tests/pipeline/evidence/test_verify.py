@@ -32,6 +32,10 @@ def test_a_changed_file_is_named_and_the_exit_status_is_1(run, name, capsys):
     path.write_bytes(path.read_bytes() + b"\n")
     assert main(["verify", str(run)]) == 1
     assert f"{path.name} has another SHA-256" in capsys.readouterr().err
+    assert main(["verify", str(run), "--json"]) == 1
+    told = json.loads(capsys.readouterr().out)
+    assert any(path.name in line for line in told["different"])
+    assert told["same"]
 
 
 def test_a_polished_figure_is_found_by_recomputation(run):

@@ -131,6 +131,10 @@ def test_the_command_ends_with_the_worst_of_its_studies(tmp_path, checkpoint, ex
     assert "research use only" in said
     statuses = [json.loads((tmp_path / "out" / name / RESULT).read_text())["status"] for name in ("0001", "0002")]
     assert statuses == ["analysed", "not_analysed"]
+    assert main([*words, "--json"]) == 3
+    told = json.loads(capsys.readouterr().out)["studies"]
+    assert [study["status"] for study in told] == statuses
+    assert [study["folder"] for study in told] == [str(tmp_path / "out" / name) for name in ("0001", "0002")]
 
 
 def test_an_unknown_kind_is_an_error_before_anything_is_read(tmp_path, checkpoint, exam, capsys):

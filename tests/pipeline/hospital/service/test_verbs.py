@@ -68,5 +68,5 @@ def test_another_folder_is_refused(serve, tmp_path):
 
 
 def test_without_a_front_there_is_help(serve, capsys):
-    assert serve() == 2
+    assert serve().status == 2
     assert "dicomweb" in capsys.readouterr().out
