@@ -288,7 +288,9 @@ def test_the_tables_are_those_of_the_detector_and_survive_a_file(tmp_path):
     for name in tables._fields:
         getattr(tables, name).to_csv(tmp_path / name, index=False)
     text = dict.fromkeys(["dataset", "image_id", "patient_id", "class"], str)
-    read = LocalisationTables(*(pd.read_csv(tmp_path / name, dtype=text) for name in tables._fields))
+    read = LocalisationTables(
+        *(pd.read_csv(tmp_path / name, dtype=text, float_precision="round_trip") for name in tables._fields)
+    )
     assert evaluate_localisation(read, draws=30) == evaluate_localisation(tables, draws=30)
 
 

@@ -57,7 +57,8 @@ def test_without_a_temperature_the_seed_does_not_matter(marian):
 def test_the_likeliest_translation_is_that_of_transformers(marian):
     model = MarianMTModel.from_pretrained(marian).eval()
     tokenizer = PreTrainedTokenizerFast.from_pretrained(marian)
-    output = model.generate(**tokenizer(SENTENCES[:1], return_tensors="pt"), num_beams=2, max_length=24)
+    tokens = tokenizer(SENTENCES[:1], return_tensors="pt", return_token_type_ids=False)
+    output = model.generate(**tokens, num_beams=2, max_length=24)
     expected = tokenizer.decode(output[0], skip_special_tokens=True)
     assert MarianTranslator(marian, temperature=None, beams=2)(SENTENCES)[0] == expected
 

@@ -4,6 +4,7 @@ import re
 from dataclasses import replace
 
 import highdicom as hd
+import matplotlib
 import pydicom
 import pytest
 from mammo.pipeline.hospital.result import NOTICE
@@ -15,6 +16,8 @@ from mammo.pipeline.hospital.results.wording import ascii_text
 from .conftest import NAME, NOW, STAMP, lines_of, planted, write_exam
 from .test_conformance import NAMES
 
+CYRILLIC_IS_TEXT = matplotlib.__version_info__ >= (3, 11)
+"""Before, the PDF has it as outlines."""
 CLAIMS = re.compile(r"malign|cancer|benign|carcinoma|tumou?r|bi-?rads", re.IGNORECASE)
 
 
@@ -126,7 +129,7 @@ def test_the_page_says_what_the_report_says(files, tmp_path):
         "Right breast: score 0.300",
         "L MLO: AI score 0.700 (not calibrated)",
         STAMP.weights_sha256,
-        "Иванова Анна",
+        *(["Иванова Анна"] if CYRILLIC_IS_TEXT else []),
         "2026-01-05",
         "A123",
         NOTICE,
