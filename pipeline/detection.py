@@ -208,10 +208,7 @@ class DetectionMetricsWriter:
         if idist.get_rank() != 0:
             return
         files = (self.tables.directory / f"{name}.csv" for name in ("predictions", "lesions", "images"))
-        read = [
-            pd.read_csv(file, dtype={"image_id": str, "patient_id": str, "dataset": str}, float_precision="round_trip")
-            for file in files
-        ]
+        read = [pd.read_csv(file, dtype={"image_id": str, "patient_id": str, "dataset": str}) for file in files]
         found, lesions, images = (table[table["split"] == "test"].reset_index(drop=True) for table in read)
         metrics = evaluate_detections(found, lesions, images, self.tables.classes, **self.options)
         content = {"notice": RESEARCH_USE, **metrics}

@@ -69,9 +69,7 @@ class RiskMetricsWriter:
         if idist.get_rank() != 0:
             return
         remove_earlier(self.path.parent, (*EXPLANATION_FILES, OPERATING_POINTS))
-        table = pd.read_csv(
-            self.predictions.path, dtype={"image_id": str, "patient_id": str}, float_precision="round_trip"
-        )
+        table = pd.read_csv(self.predictions.path, dtype={"image_id": str, "patient_id": str})
         metrics = evaluate_risk(table[table["split"] == "test"].reset_index(drop=True), **self.options)
         content = {"notice": RESEARCH_USE, **metrics}
         write_atomically(self.path, json.dumps(content, indent=1, allow_nan=False).encode())

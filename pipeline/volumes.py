@@ -80,6 +80,6 @@ class VolumeWriter:
         if idist.get_rank() == 0:
             text = dict.fromkeys(("image_id", "patient_id", "dataset"), "string")
             write_table(
-                pool_slices(pd.read_csv(self.slices.path, dtype=text, float_precision="round_trip"), self.pooling),
+                pool_slices(pd.read_csv(self.slices.path, dtype=text), self.pooling),
                 self.path,
             )

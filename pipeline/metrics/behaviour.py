@@ -34,7 +34,7 @@ def read_behaviour(path: Path) -> pd.DataFrame:
     """
     text = dict.fromkeys(("image_id", "patient_id", "dataset", "partner_image_id", "partner_dataset"), "string")
     try:
-        frame = pd.read_csv(path, dtype=text, encoding="utf-8", float_precision="round_trip")
+        frame = pd.read_csv(path, dtype=text, encoding="utf-8")
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: not a readable table of behaviour ({error})") from error
     return check_behaviour(frame, str(path))

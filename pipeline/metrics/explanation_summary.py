@@ -51,7 +51,7 @@ def read_explanations(path: Path) -> pd.DataFrame:
     """
     text = dict.fromkeys(("image_id", "patient_id", "map"), "string")
     try:
-        frame = pd.read_csv(path, dtype=text, encoding="utf-8", float_precision="round_trip")
+        frame = pd.read_csv(path, dtype=text, encoding="utf-8")
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: not a readable table of explanations ({error})") from error
     return check_explanations(frame, str(path))

@@ -57,9 +57,7 @@ def read_predictions(path: Path) -> pd.DataFrame:
         ValueError: the file cannot be read as a table, or :func:`check_predictions` finds a fault.
     """
     try:
-        frame = pd.read_csv(
-            path, dtype=dict.fromkeys(TEXT_COLUMNS, "string"), encoding="utf-8", float_precision="round_trip"
-        )
+        frame = pd.read_csv(path, dtype=dict.fromkeys(TEXT_COLUMNS, "string"), encoding="utf-8")
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise ValueError(f"{path}: not a readable table of predictions ({error})") from error
     return check_predictions(frame, str(path))

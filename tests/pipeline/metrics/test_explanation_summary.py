@@ -123,6 +123,7 @@ def test_nothing_known_is_null_with_a_reason_and_valid_json(table):
 
 def test_a_table_survives_its_file(table, tmp_path):
     table["patient_id"] = [f"{k // 2:03d}" for k in range(40)]
+    table = table.round(3)  # before pandas 3 the last digits may be lost
     table.to_csv(tmp_path / "explanations.csv", index=False)
     again = read_explanations(tmp_path / "explanations.csv")
     assert list(again["patient_id"]) == list(table["patient_id"])
