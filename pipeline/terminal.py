@@ -13,6 +13,7 @@ EXTRAS = {
     "highdicom": "hospital",
     "pynetdicom": "hospital",
     "dicomweb_client": "hospital",
+    "requests": "hospital",
     "onnx": "export",
     "onnxscript": "export",
     "onnxruntime": "export",
