@@ -1,8 +1,7 @@
-"""Which Pythons there are here, and whether pip finds a wheel of every pin for each that setup.cfg allows."""
+"""Whether there is a wheel of every pin for each Python that setup.cfg allows, and whether the code suits it."""
 
 from __future__ import annotations
 
-import json
 import tempfile
 from pathlib import Path
 
@@ -14,19 +13,21 @@ ALLOWED = ("3.10", "3.11", "3.12", "3.13")
 
 
 def resolve(tools: Environment, wheel: Path, constraints: Path, version: str) -> str:
-    """Ask pip, without installing, for wheels of the core for a Python that need not be here.
+    """Ask the index, without installing, for wheels of the core for a Python that need not be here.
+
+    By uv: pip would take the markers of the Python that it runs on.
 
     Raises:
-        RuntimeError: with pip's words, where one has no wheel for it.
+        RuntimeError: with uv's words, where one has no wheel for it.
     """
     with tempfile.TemporaryDirectory() as folder:
-        report = Path(folder, "report.json")
-        words = ["--dry-run", "--ignore-installed", "--only-binary=:all:", "--python-version", version]
-        words += ["--target", folder, "--report", str(report), "-c", str(constraints)]
-        tools.install(*words, str(wheel))
-        chosen = json.loads(report.read_text(encoding="utf-8"))["install"]
-    torch = next(one["metadata"]["version"] for one in chosen if one["metadata"]["name"] == "torch")
-    return f"{len(chosen)} wheels, torch {torch}"
+        wanted = Path(folder, "wanted.txt")
+        wanted.write_text(f"{wheel}\n", encoding="utf-8")
+        words = ["--python-version", version, "--only-binary", ":all:", "-c", str(constraints)]
+        found = tools.run("uv", "pip", "compile", str(wanted), *words, "--no-annotate", "--no-header", "--quiet")
+    chosen = [line for line in found.splitlines() if "==" in line]
+    torch = next(line for line in chosen if line.startswith("torch=="))
+    return f"{len(chosen)} wheels, {torch.replace('==', ' ')}"
 
 
 def check_syntax(tools: Environment, tree: Path) -> str:
