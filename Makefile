@@ -24,7 +24,7 @@ demo: $(CORE)
 	$(BIN)/mammo demo --output_dir demo_output
 
 test: install lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: install
 	$(BIN)/ruff check .
