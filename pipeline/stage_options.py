@@ -62,7 +62,7 @@ class Option(NamedTuple):
 
 
 def stage_options(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) -> list[Option]:
-    """The options of a stage: defaults with the overlays laid over, meanings from wherever the bundle tells them.
+    """The options of a stage: defaults with the overlays laid over, meanings from there or from where the bundle tells.
 
     Raises:
         ValueError: as :func:`config_files`.
@@ -71,7 +71,7 @@ def stage_options(bundle: str, stage: str, overlays: Sequence[str | Path] = ()) 
     laid = {option.name: option.default for file in others for option in file_options(file)}
     known = meanings(bundle)
     return [
-        Option(option.name, laid.get(option.name, option.default), known.get(option.name, ""))
+        Option(option.name, laid.get(option.name, option.default), option.meaning or known.get(option.name, ""))
         for option in file_options(stage_file)
     ]
 

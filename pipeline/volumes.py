@@ -79,7 +79,4 @@ class VolumeWriter:
         """Read the table of slices, which was just written, and write that of volumes."""
         if idist.get_rank() == 0:
             text = dict.fromkeys(("image_id", "patient_id", "dataset"), "string")
-            write_table(
-                pool_slices(pd.read_csv(self.slices.path, dtype=text), self.pooling),
-                self.path,
-            )
+            write_table(pool_slices(pd.read_csv(self.slices.path, dtype=text), self.pooling), self.path)

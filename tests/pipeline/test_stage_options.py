@@ -20,6 +20,12 @@ def test_every_option_of_a_stage_has_its_default_and_a_meaning(bundle, stage):
     assert [one.name for one in found if not one.meaning] == []
 
 
+def test_a_stage_tells_its_own_comment_before_that_of_another():
+    found = {one.name: one.meaning for one in stage_options("mammo_clip", "finetune")}
+    assert found["dropout"] == "before the head; published 0.3 for b2, 0.4 for b5"
+    assert found["max_epochs"] == "VinDr; RSNA 20"
+
+
 def test_help_lays_overlays_over_the_defaults(capsys):
     assert main(["pretrain", "--overlay", "tiny", "--help"]) == 0
     text = " ".join(capsys.readouterr().out.split())

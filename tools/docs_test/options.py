@@ -16,8 +16,8 @@ from pathlib import Path
 
 import yaml
 
-from ...bundles import bundle_root
 from ...pipeline.cli import build_parser, parse_overrides
+from ...pipeline.stage_options import config_files, configurations
 
 __all__ = ["wrong_options"]
 
@@ -48,10 +48,9 @@ def _known(arguments: argparse.Namespace) -> set[str] | None:
     """Names that may follow as ``--KEY VALUE``; None where the verb itself decides."""
     if not isinstance(getattr(arguments, "bundle", None), str):  # `bundle localise` has a folder of this name
         return None if arguments.free_options else set()
-    folder = bundle_root(arguments.bundle) / "configs"
     if arguments.stage is None:  # a study: keys of any stage
-        return _keys(folder.glob("*.yaml"))
-    return _keys(folder / f"{name}.yaml" for name in (arguments.stage, *arguments.overlay))
+        return _keys(configurations(arguments.bundle))
+    return _keys(config_files(arguments.bundle, arguments.stage, arguments.overlay))
 
 
 def _keys(files: Iterable[Path]) -> set[str]:
