@@ -15,7 +15,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any
 
-__all__ = ["Answer", "add_json_option", "duration", "new_results", "print_json", "stdout_for_json"]
+__all__ = ["Answer", "add_json_option", "new_results", "print_json", "stdout_for_json"]
 
 CLOCKS_S = 1.0
 """Seconds that a file system's clock may be behind."""
@@ -75,14 +75,6 @@ def new_results(folder: Path, since: float) -> dict[str, Any]:
     """
     written = [path for path in sorted(folder.glob("*.json")) if path.stat().st_mtime >= since - CLOCKS_S]
     return {"output_dir": folder, **{path.stem: json.loads(path.read_text(encoding="utf-8")) for path in written}}
-
-
-def duration(seconds: float) -> str:
-    """A time in words, as long as one cares: ``40 s``, ``3 min``, ``2 h 10 min``."""
-    minutes = round(seconds / 60)
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _plain(value: Any) -> Any:

@@ -24,10 +24,10 @@ from monai.utils import set_determinism
 from torch import Tensor, nn
 
 from ..networks import label_probabilities, task_place
-from .answer import duration
 from .files import write_atomically
 from .gather import gathered
 from .random_streams import stream_seed
+from .terminal import duration
 
 logger = logging.getLogger(__name__)
 

@@ -49,6 +49,14 @@ def speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
     return not record.getMessage().startswith("Logging file is set to")
 
 
+def duration(seconds: float) -> str:
+    """A time in words, as long as one cares: ``40 s``, ``3 min``, ``2 h 10 min``."""
+    minutes = round(seconds / 60)
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def user_error(error: BaseException) -> BaseException | None:
     """The error a user can mend behind MONAI's "failed to instantiate"; None for a defect of ours."""
     chain: BaseException | None = error

@@ -1,4 +1,4 @@
-"""``--json``: one object alone on stdout, that any reader takes; and times in words."""
+"""``--json``: one object alone on stdout, that any reader takes."""
 
 import enum
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from mammo.pipeline.answer import duration, new_results, print_json, stdout_for_json
+from mammo.pipeline.answer import new_results, print_json, stdout_for_json
 from mammo.pipeline.cli import build_parser, configure_logging, main
 from mammo.pipeline.completion import verb_parsers
 
@@ -63,10 +63,3 @@ def test_results_of_a_run_are_the_files_it_wrote(tmp_path):
     began = time.time()
     (tmp_path / "metrics.json").write_text('{"auc": 0.5}')
     assert new_results(tmp_path, began) == {"output_dir": tmp_path, "metrics": {"auc": 0.5}}
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (100, "2 min"), (3599, "60 min"), (7800, "2 h 10 min")]
-)
-def test_a_time_is_told_as_long_as_one_cares(seconds, words):
-    assert duration(seconds) == words

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from mammo.pipeline.terminal import EXTRAS, user_error
+from mammo.pipeline.terminal import EXTRAS, duration, user_error
 
 KILLED = """
 import os, signal
@@ -60,3 +60,10 @@ def test_every_extra_is_one_of_the_package():
     config = configparser.ConfigParser()
     config.read(Path(__file__).parents[2] / "setup.cfg")
     assert set(EXTRAS.values()) <= set(config["options.extras_require"])
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.4, "0 s"), (59, "59 s"), (100, "2 min"), (3599, "60 min"), (7800, "2 h 10 min")]
+)
+def test_a_time_is_told_as_long_as_one_cares(seconds, words):
+    assert duration(seconds) == words
