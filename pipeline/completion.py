@@ -12,7 +12,9 @@ __all__ = ["SHELLS", "add_completion_verb", "completion_script", "verb_parsers"]
 SHELLS = ("bash", "zsh", "tcsh")
 EPILOG = """put it where your shell looks:
   mammo completion bash > ~/.local/share/bash-completion/completions/mammo
-  mammo completion zsh > ~/.zfunc/_mammo                 with ~/.zfunc in fpath, before compinit"""
+  mammo completion zsh > ~/.zfunc/_mammo                 with ~/.zfunc in fpath, before compinit
+  mammo completion tcsh > ~/.mammo.tcsh                  with `source ~/.mammo.tcsh` in .tcshrc
+tcsh knows verbs and options, but not which belong together"""
 
 
 def add_completion_verb(verbs: Any) -> None:

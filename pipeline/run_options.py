@@ -10,10 +10,7 @@ import yaml
 
 from .evidence.run_files import CONFIGURATION
 
-__all__ = ["is_code", "plain_options", "run_configuration"]
-
-MARKS = ("$", "@", "%")
-"""How MONAI's expressions, references and macros begin."""
+__all__ = ["is_code", "is_evaluated", "plain_options", "run_configuration"]
 
 
 def run_configuration(run: Path) -> dict[str, Any]:
@@ -47,10 +44,15 @@ def plain_options(run: Path, names: Iterable[str]) -> dict[str, Any]:
     return options
 
 
+def is_evaluated(text: str) -> bool:
+    """Whether MONAI would take a text for an expression (``$``) or a macro (``%``)."""
+    return text.lstrip().startswith(("$", "%"))
+
+
 def is_code(value: Any) -> bool:
     """Whether MONAI would evaluate a value, or look it up, where it should be taken as it stands."""
     if isinstance(value, str):
-        return value.lstrip().startswith(MARKS)
+        return value.lstrip().startswith("@") or is_evaluated(value)
     if isinstance(value, Mapping):
         return "_target_" in value or any(map(is_code, [*value, *value.values()]))
     return isinstance(value, (list, tuple)) and any(map(is_code, value))

@@ -12,6 +12,9 @@ from .data_verbs import CPUS
 
 __all__ = ["add_study_verb"]
 
+LESIONS = "lesions.json"
+"""The datalist of bundle miram's stages."""
+
 
 def add_study_verb(verbs: Any) -> None:
     """Add the parser of ``study`` and of its studies to the command line's subparsers."""
@@ -30,11 +33,11 @@ def add_study_verb(verbs: Any) -> None:
     _add_twins(studies)
 
 
-def _add(studies: Any, name: str, text: str) -> argparse.ArgumentParser:
+def _add(studies: Any, name: str, text: str, listed: str = "datalist.json") -> argparse.ArgumentParser:
     """A study with the options that all of them share."""
     parser: argparse.ArgumentParser = studies.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.add_argument("--dataset_dir", type=Path, required=True)
-    parser.add_argument("--datalist", type=Path, help="DATASET_DIR/datalist.json by default")
+    parser.add_argument("--datalist", type=Path, help=f"DATASET_DIR/{listed} by default")
     parser.add_argument("--output_dir", type=Path, default=Path("outputs") / name)
     parser.add_argument("--cache_dir", type=Path, help="folder of prepared images; OUTPUT_DIR/cache by default")
     parser.add_argument("--overlay", action="append", default=[], help="configuration laid over every stage")
@@ -110,7 +113,8 @@ def _grid(arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 def _add_pretraining(studies: Any) -> None:
-    parser = _add(studies, "pretraining", "MIRAM, MAE, MoCo-v3, DINO and none, on the same ViT: downstream AUC")
+    text = "MIRAM, MAE, MoCo-v3, DINO and none, on the same ViT: downstream AUC"
+    parser = _add(studies, "pretraining", text, LESIONS)
     parser.set_defaults(bundle="miram")
     parser.add_argument(
         "--pretrainings", nargs="+", default=["miram", "mae"], help="names; the first against all others"
@@ -144,7 +148,7 @@ def _add_pretraining(studies: Any) -> None:
 def _pretraining(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .study import LabelEfficiency, pretraining_arms
 
-    arguments.datalist = arguments.datalist or arguments.dataset_dir / "lesions.json"  # as the bundle's stages
+    arguments.datalist = arguments.datalist or arguments.dataset_dir / LESIONS  # as the bundle's stages
     recipe = _recipe(arguments, _setting(arguments, overrides), two_classes=False)
     arms = pretraining_arms(
         recipe,

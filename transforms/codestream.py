@@ -45,5 +45,5 @@ def codestream_components(frame: bytes) -> int | None:
 
 
 def is_whole_jpeg(frame: bytes) -> bool:
-    """Whether a JPEG codestream ends with its end-of-image marker, padding aside."""
+    """Whether a JPEG or JPEG-LS codestream ends with its end-of-image marker, padding aside."""
     return frame[-64:].rstrip(b"\0").endswith(b"\xff\xd9")

@@ -57,8 +57,11 @@ def decode_with_pydicom(header: FileDataset, path: str | PathLike[str], frame: i
         raise MammogramError(path, ReadFailure.UNSUPPORTED_TRANSFER_SYNTAX, message) from error
     with refusing(path, ReadFailure.UNDECODABLE, f"{name} cannot be decoded"):
         codestream = _codestream(header, path, frame) if syntax.is_encapsulated else b""
+        if syntax in (*JPEGTransferSyntaxes, *JPEGLSTransferSyntaxes) and not is_whole_jpeg(codestream):
+            # libjpeg fills what is missing with grey and only warns; CharLS looks for it for seconds.
+            raise MammogramError(path, ReadFailure.TRUNCATED, "the JPEG frame has no end-of-image marker: it is cut")
         if syntax in JPEGTransferSyntaxes:
-            return _jpeg(codestream, header, path)
+            return _checked(imagecodecs.jpeg8_decode(codestream), header, path)
         stored = pixel_array(header, index=frame, decoding_plugin=_PLUGINS.get(syntax, ""))
     return _checked(stored, header, path)
 
@@ -125,13 +128,6 @@ def _codestream(header: FileDataset, path: str | PathLike[str], frame: int) -> b
         message = f"the compressed frame is {declared}, the header says {(header.Rows, header.Columns)}"
         raise MammogramError(path, ReadFailure.UNDECODABLE, message)
     return codestream
-
-
-def _jpeg(codestream: bytes, header: FileDataset, path: str | PathLike[str]) -> np.ndarray:
-    # libjpeg fills what is missing with grey and only warns.
-    if not is_whole_jpeg(codestream):
-        raise MammogramError(path, ReadFailure.TRUNCATED, "the JPEG frame has no end-of-image marker: it is cut")
-    return _checked(imagecodecs.jpeg8_decode(codestream), header, path)
 
 
 def _itk(path: str | PathLike[str]) -> np.ndarray:

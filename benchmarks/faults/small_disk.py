@@ -53,9 +53,10 @@ def grow(folder: Path, size_kb: int) -> None:
 
 
 def disk_size_kb(folder: Path) -> int:
-    """What the files of a folder take on such a disk."""
-    blocks = (-(-path.stat().st_size // _BLOCK) for path in folder.rglob("*") if path.is_file())
-    return sum(blocks) * _BLOCK // 1024
+    """What the files of a folder take on such a disk, several names of one file once."""
+    stats = (path.stat() for path in folder.rglob("*") if path.is_file())
+    sizes = {(stat.st_dev, stat.st_ino): stat.st_size for stat in stats}
+    return sum(-(-size // _BLOCK) for size in sizes.values()) * _BLOCK // 1024
 
 
 def _call(*words: object) -> None:

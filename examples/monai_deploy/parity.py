@@ -51,7 +51,7 @@ def write_bundle(folder: Path, exam: list[Path]) -> Path:
     named = {"bundle_root": "$str(bundles.bundle_root('swin_mim'))"}
     (run / "config.yaml").write_text(yaml.safe_dump(named | OPTIONS))
     (run / "environment.json").write_text("{}")
-    licences = ["--weights_licence", "CC0-1.0", "--data_licence", "CC0-1.0"]
+    licences = ["--weights_licence", "CC-BY-4.0", "--data_licence", "CC0-1.0"]
     _run(["bundle", "export", str(checkpoint), str(out), *licences])
     return out
 

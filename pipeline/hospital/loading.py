@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -73,7 +75,10 @@ def _is_part(value: Any) -> bool:
 def _stamp(
     about: Mapping[str, Any], bundle: str, weights: Path, settings: Mapping[str, Any], points: Mapping[str, Any] | None
 ) -> ModelStamp:
-    rule = {"rule": f"{LEVEL}, {RULE}"} if points is not None else {"rule": "none"}
+    rule = {"rule": "none"}
+    if points is not None:  # another threshold is another answer, which needs other UIDs
+        told = json.dumps(points, sort_keys=True, default=str)
+        rule = {"rule": f"{LEVEL}, {RULE}", "operating_points": hashlib.sha256(told.encode()).hexdigest()}
     return ModelStamp(about["name"], bundle, about["version"], __version__, sha256_of(weights), dict(settings) | rule)
 
 

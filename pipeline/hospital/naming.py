@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-__all__ = ["MANUFACTURER", "file_name", "is_ours", "title"]
+__all__ = ["MANUFACTURER", "file_name", "is_ours", "kind_of", "title"]
 
 MANUFACTURER = "mammo"
 """Manufacturer (0008,0070) of every result object."""
@@ -11,6 +11,11 @@ MANUFACTURER = "mammo"
 def file_name(kind: str, number: int = 1) -> str:
     """Of an object of a kind: never anything that a header says."""
     return f"{kind}-{number}.dcm"
+
+
+def kind_of(name: str) -> str:
+    """The kind of a file that :func:`file_name` named."""
+    return name.removesuffix(".dcm").rpartition("-")[0]
 
 
 def title(description: str) -> str:

@@ -16,10 +16,10 @@ from ..evidence.hashes import sha256_of
 from ..files import write_atomically
 from ..sole_owner import sole_owner
 from .decode import Limits
-from .naming import is_ours
+from .naming import is_ours, kind_of
 from .page import write_page
 from .result import StudyResult, StudyStatus
-from .results import DEFAULT, write_objects
+from .results import DEFAULT, WRITERS, write_objects
 from .study import StudyEngine
 
 __all__ = ["EXIT_STATUS", "RESULT", "process_files", "studies_of"]
@@ -83,10 +83,17 @@ def _write(result: StudyResult, folder: Path, kinds: Sequence[str], predecessor:
         written = [*write_objects(result, Path(temporary) / "objects", kinds, predecessor=predecessor)]
         written.append(write_page(result, Path(temporary) / PAGE))
         files = {path.name: sha256_of(path) for path in written}
+        for earlier in _objects(folder):  # else those of another study would be taken for this one's
+            earlier.unlink()
         for path in written:
             os.replace(path, folder / path.name)
     record = {**result.record(), "files": files}
     write_atomically(folder / RESULT, json.dumps(record, indent=2).encode())
+
+
+def _objects(folder: Path) -> list[Path]:
+    """DICOM objects of ours, whatever study they are of."""
+    return [path for path in folder.glob("*.dcm") if kind_of(path.name) in WRITERS]
 
 
 def studies_of(paths: Iterable[Path]) -> list[list[Path]]:

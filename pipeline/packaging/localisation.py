@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..evidence.hashes import sha256_of
-from .names import INFERENCE, METADATA, NOTICE, TORCHSCRIPT
+from .names import INFERENCE, LABEL_STEPS, METADATA, NOTICE, TORCHSCRIPT
 from .verify import check_bundle, verify_bundle
 from .writing import write_json
 
@@ -21,7 +21,6 @@ logger = logging.getLogger(__name__)
 
 ENDING = "_segmentation"
 OTHER_TASKS = ("deepedit", "deepgrow", "detection")
-STEPS = "mammo.pipeline.packaging.label_steps"
 
 README = """# {name}: selected regions
 
@@ -88,20 +87,20 @@ def localisation_configuration(configuration: Mapping[str, Any]) -> dict[str, An
         "preprocessing": {
             "_target_": "Compose",
             "transforms": [
-                {"_target_": f"{STEPS}.SeriesFiled", "keys": "image"},
+                {"_target_": f"{LABEL_STEPS}.SeriesFiled", "keys": "image"},
                 # MONAI Label's pydicom is too old to decode what is compressed.
                 prepare | {"backend": "itk"},
-                {"_target_": f"{STEPS}.StoredFramed", "keys": "image"},
-                {"_target_": f"{STEPS}.AsPreparedd", "keys": ["image", "mask"]},
+                {"_target_": f"{LABEL_STEPS}.StoredFramed", "keys": "image"},
+                {"_target_": f"{LABEL_STEPS}.AsPreparedd", "keys": ["image", "mask"]},
                 {"_target_": "ConcatItemsd", "keys": ["image", "mask"], "name": "image"},
             ],
         },
-        "inferer": {"_target_": f"{STEPS}.ExplanationInferer"},
+        "inferer": {"_target_": f"{LABEL_STEPS}.ExplanationInferer"},
         "postprocessing": {
             "_target_": "Compose",
             "transforms": [
                 {
-                    "_target_": f"{STEPS}.MarkRegionsd",
+                    "_target_": f"{LABEL_STEPS}.MarkRegionsd",
                     "keys": "pred",
                     "quantile": "@quantile",
                     "most_regions": "@most_regions",

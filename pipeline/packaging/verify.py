@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from monai.bundle import ConfigParser, verify_metadata
-from monai.bundle.config_item import ComponentLocator
 from safetensors.torch import load_file
 from torch import Tensor
 
@@ -20,13 +19,11 @@ from ..evidence.hashes import sha256_of
 from ..evidence.run_files import read_json
 from .forms import Run, run_onnx, run_torchscript
 from .names import INFERENCE, METADATA, ONNX, SAFE_WEIGHTS, TOLERANCE, TORCHSCRIPT, WEIGHTS
+from .targets import check_targets
 
-__all__ = ["ALLOWED", "check_bundle", "check_targets", "verify_bundle"]
+__all__ = ["check_bundle", "verify_bundle"]
 
 logger = logging.getLogger(__name__)
-
-ALLOWED = ("monai.", "mammo.", "torch.nn.", "torch.utils.data.")
-"""Where a ``_target_`` may come from; short names are MONAI's own components."""
 
 
 def verify_bundle(folder: Path) -> dict[str, float]:
@@ -70,35 +67,6 @@ def check_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
         if sha256_of(folder / name) != expected:
             raise ValueError(f"{folder / name} is not the file that was exported (SHA-256); take the bundle whole")
     return about, configuration
-
-
-def check_targets(configuration: Any, where: Path) -> None:
-    """Refuse a configuration that could run anything but components of MONAI, torch and this package.
-
-    MONAI evaluates what begins with ``$``, and a ``_target_`` may be any callable of Python, ``os.system`` for one;
-    ``MONAI_EVAL_EXPR=0`` stops the former only.
-
-    Raises:
-        ValueError: the first such value.
-    """
-    known = ComponentLocator()
-    for key, value in _texts(configuration):
-        if value.lstrip().startswith("$"):
-            raise ValueError(f"{where}: {key} is an expression, {value!r}; a bundle that travels has none")
-        if key.endswith("_target_") and not value.startswith(ALLOWED) and not known.get_component_module_name(value):
-            raise ValueError(f"{where}: {key} is {value!r}; allowed are {', '.join(ALLOWED)} and MONAI's components")
-
-
-def _texts(value: Any, key: str = "") -> Iterator[tuple[str, str]]:
-    """All texts of nested mappings and lists, with where they stand."""
-    if isinstance(value, Mapping):
-        for name, part in value.items():
-            yield from _texts(part, f"{key}::{name}" if key else str(name))
-    elif isinstance(value, (list, tuple)):
-        for number, part in enumerate(value):
-            yield from _texts(part, f"{key}::{number}")
-    elif isinstance(value, str):
-        yield key, value
 
 
 def _check_weights(folder: Path) -> None:

@@ -11,8 +11,10 @@ from mammo.benchmarks.faults.__main__ import KINDS
 from mammo.benchmarks.faults.campaign import Ground, Tally
 from mammo.benchmarks.faults.comparing import different_files, different_training, half_written, whole_results
 from mammo.benchmarks.faults.damage import cut, flipped, pickle_with_code
+from mammo.benchmarks.faults.kept import Kept
 from mammo.benchmarks.faults.page import write_page
 from mammo.benchmarks.faults.processes import Run, children, one_error, succeeded, until
+from mammo.benchmarks.faults.small_disk import disk_size_kb
 from mammo.pipeline.datasets import entry
 
 
@@ -48,6 +50,24 @@ def test_a_case_draws_the_same_whatever_ran_before():
     one, other = Ground(Path(), seed=1), Ground(Path(), seed=1)
     one.draw("another case").random()
     assert one.draw("case").random() == other.draw("case").random() != Ground(Path(), seed=2).draw("case").random()
+
+
+def test_what_is_done_is_kept_and_what_was_lost_is_done_again(tmp_path):
+    (_, whole), (_, lost) = tally(), tally(lost=["a"])
+    kept = Kept(tmp_path / "kept.json", 0, False)
+    kept.add("kill_prepare", [whole])
+    kept.add("disk_full", [whole, lost])
+    assert set(kept.done) == {"kill_prepare", "disk_full"}
+    assert Kept(tmp_path / "kept.json", 0, False).done == {"kill_prepare": [whole]}
+    with pytest.raises(ValueError, match="name another file"):
+        Kept(tmp_path / "kept.json", 1, False)
+
+
+def test_a_file_of_two_names_takes_its_space_once(tmp_path):
+    (tmp_path / "one").write_bytes(bytes(4097))
+    (tmp_path / "two").hardlink_to(tmp_path / "one")
+    (tmp_path / "three").write_bytes(b"x")
+    assert disk_size_kb(tmp_path) == 8 + 4
 
 
 def say(text, status):

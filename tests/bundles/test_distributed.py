@@ -18,9 +18,9 @@ TIMEOUT = 240
 """Seconds; a run takes about 12 on two idle cores, a deadlock for ever."""
 
 
-def torchrun(*words: str) -> None:
-    """Start two processes; fail with their output where they fail or hang."""
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2", *words]
+def python(*words: str) -> None:
+    """Run Python; fail with its output where it fails or hangs."""
+    command = [sys.executable, *words]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     answer = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, env=environment)
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]
@@ -54,7 +54,7 @@ def together(batch, tmp_path_factory) -> list[dict]:
     """What each of two processes saved."""
     folder = tmp_path_factory.mktemp("together")
     torch.save(batch, folder / "batch.pt")
-    torchrun(str(WORKER), str(folder / "batch.pt"), str(folder / "rank"))
+    python(str(WORKER), str(folder / "batch.pt"), str(folder / "rank"))
     return [torch.load(folder / f"rank.{rank}.pt", weights_only=True) for rank in (0, 1)]
 
 
@@ -87,7 +87,8 @@ def bundle(phantom: Path, stage: str, out: Path, **overrides: str) -> None:
         **overrides,
     }
     words = [word for name, value in options.items() for word in (f"--{name}", value)]
-    torchrun("-m", "monai.bundle", "run", "--config_file", str(files), *words)
+    torchrun = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    python(*torchrun, "-m", "monai.bundle", "run", "--config_file", str(files), *words)
 
 
 def test_both_stages_run_under_torchrun_and_leave_one_plain_checkpoint(phantom, tmp_path):

@@ -1,8 +1,9 @@
-"""Run by torchrun: what the processes of a distributed step compute, each from its half of a batch.
+"""What the processes of a distributed step compute, each from its half of a batch.
 
-    torchrun --nproc_per_node=2 two_processes.py BATCH OUT
+    python two_processes.py BATCH OUT
 
-reads the batch that ``test_distributed.py`` wrote and saves the first process's view of the result.
+reads the batch that ``test_distributed.py`` wrote and saves what each of two processes ends with. They are forked from
+this one, which has imported everything: torchrun would import it twice more.
 """
 
 import sys
@@ -25,6 +26,7 @@ from mammo.networks.losses import (
 )
 from mammo.pipeline.handlers import BroadcastBuffers
 from torch import distributed, nn
+from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 NETWORKS = ("pretraining", "autoencoder", "classification")
@@ -72,10 +74,11 @@ def result_of(kind: str, batch: dict[str, torch.Tensor], wrap: bool = False) -> 
     return {"loss": loss} | {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
-def main(batch_path: Path, out: Path) -> None:
+def main(rank: int, batch_path: Path, out: Path) -> None:
     """Save loss and gradients of both networks, and a buffer of rank 1 after the broadcast."""
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
-    rank, batch = distributed.get_rank(), torch.load(batch_path, weights_only=True)
+    meet = f"file://{out.with_suffix('.store').resolve()}"
+    distributed.init_process_group("gloo", meet, timedelta(seconds=60), world_size=2, rank=rank)
+    batch = torch.load(batch_path, weights_only=True)
     half = {name: values.chunk(2)[rank] for name, values in batch.items()}
     results = {kind: result_of(kind, half, wrap=True) for kind in NETWORKS}
 
@@ -89,4 +92,4 @@ def main(batch_path: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    start_processes(main, (Path(sys.argv[1]), Path(sys.argv[2])), nprocs=2, start_method="fork")

@@ -286,8 +286,7 @@ def together(joined, tmp_path_factory) -> list[dict]:
     """What each of two processes saved."""
     folder = tmp_path_factory.mktemp("together")
     torch.save(joined, folder / "batch.pt")
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2"]
-    command += [str(WORKER), str(folder / "batch.pt"), str(folder / "rank")]
+    command = [sys.executable, str(WORKER), str(folder / "batch.pt"), str(folder / "rank")]
     environment = os.environ | {"OMP_NUM_THREADS": "1"}
     answer = subprocess.run(command, capture_output=True, text=True, timeout=240, env=environment)
     assert answer.returncode == 0, answer.stdout[-3000:] + answer.stderr[-3000:]

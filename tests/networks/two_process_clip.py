@@ -1,8 +1,9 @@
-"""Run by torchrun: what two processes compute of image-text losses, each from its half of a batch.
+"""What two processes compute of image-text losses, each from its half of a batch.
 
-    torchrun --nproc_per_node=2 two_process_clip.py BATCH OUT
+    python two_process_clip.py BATCH OUT
 
-reads the batch that ``test_image_text.py`` wrote and saves what each process ends with.
+reads the batch that ``test_image_text.py`` wrote and saves what each process ends with. Both are forked from this one,
+which has imported everything.
 """
 
 import sys
@@ -16,6 +17,7 @@ from mammo.networks.image_text import ImageTextModel
 from mammo.networks.losses.image_text import NOTHING, ImageTextContrastiveLoss, MultiViewSupervision, SigmoidLoss
 from mammo.networks.text_encoder import TextEncoder
 from torch import distributed, nn
+from torch.multiprocessing import start_processes
 from torch.nn.parallel import DistributedDataParallel
 
 KINDS = {
@@ -64,10 +66,11 @@ def result_of(kind: str, batch: dict[str, torch.Tensor], wrap: bool = False) -> 
     return {"loss": loss} | {name: parameter.grad for name, parameter in network.named_parameters()}
 
 
-def main(batch_path: Path, out: Path) -> None:
+def main(rank: int, batch_path: Path, out: Path) -> None:
     """Save loss and gradients of each kind."""
-    distributed.init_process_group("gloo", timeout=timedelta(seconds=60))
-    rank, batch = distributed.get_rank(), torch.load(batch_path, weights_only=True)
+    meet = f"file://{out.with_suffix('.store').resolve()}"
+    distributed.init_process_group("gloo", meet, timedelta(seconds=60), world_size=2, rank=rank)
+    batch = torch.load(batch_path, weights_only=True)
     half = {name: values.chunk(2)[rank] for name, values in batch.items()}
     said = (half["groups"] != NOTHING).flatten(0, 1).any(dim=0)
     half["groups"] = half["groups"][..., said]  # as many ids as this process needs
@@ -77,4 +80,4 @@ def main(batch_path: Path, out: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), Path(sys.argv[2]))
+    start_processes(main, (Path(sys.argv[1]), Path(sys.argv[2])), nprocs=2, start_method="fork")

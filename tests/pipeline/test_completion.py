@@ -1,7 +1,12 @@
 """The shell completes verbs, options, choices and files, by the script that ``mammo completion`` prints."""
 
+import os
+import pty
+import re
+import select
 import shutil
 import subprocess
+import time
 
 import pytest
 from mammo.pipeline.cli import main
@@ -15,6 +20,12 @@ COMP_CWORD=$(( ${{#COMP_WORDS[@]}} - 1 ))
 $(complete -p mammo | sed 's/.*-F \\([^ ]*\\).*/\\1/')
 printf '%s\\n' "${{COMPREPLY[@]}}"
 """
+
+TYPED = {
+    "zsh": ("zsh -f -i", "fpath=({folder} $fpath); autoload -Uz compinit; compinit -u -D"),
+    "tcsh": ("tcsh -f -i", "source {folder}/_mammo"),
+}
+"""How each shell starts without anybody's settings, and what lets it complete."""
 
 
 @pytest.fixture(scope="module")
@@ -48,6 +59,34 @@ def offered(script, words: str, last: str) -> set[str]:
 )
 def test_bash_completes(script, words, last, expected):
     assert offered(script, words, last) == expected
+
+
+def typed(command: str, lines: list[str], expected: str, wait_s: float = 60) -> str:
+    """What a shell shows on a terminal, until it shows what is expected."""
+    process, terminal = pty.fork()
+    if process == 0:
+        os.execvpe(command.split()[0], command.split(), os.environ | {"TERM": "vt100", "COLUMNS": "150"})
+    shown, until, lines = "", time.monotonic() + wait_s, list(lines)
+    while expected not in shown and time.monotonic() < until:
+        if select.select([terminal], [], [], 1)[0]:
+            shown += re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", os.read(terminal, 4096).decode())
+        elif lines:  # it waits
+            os.write(terminal, lines.pop(0).encode())
+    os.close(terminal)
+    os.waitpid(process, 0)
+    return shown
+
+
+@pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
+@pytest.mark.parametrize("shell", TYPED)
+def test_a_shell_completes_what_is_typed(shell, tmp_path, capsys):
+    if shutil.which(shell) is None:
+        pytest.skip(f"needs {shell}")
+    assert main(["completion", shell]) == 0
+    (tmp_path / "_mammo").write_text(capsys.readouterr().out)
+    start, setup = TYPED[shell]
+    lines = [setup.format(folder=tmp_path) + "\n", "mammo pretrain --bundle mir\t"]
+    assert "--bundle miram" in typed(start, lines, "--bundle miram")
 
 
 @pytest.mark.parametrize("shell", SHELLS)

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from mammo.transforms import LoadMammogramd, MammogramError, MammogramReader
 from pydicom import dcmread
 from pydicom.dataset import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 from pydicom.sequence import Sequence
-from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, RLELossless
+from pydicom.uid import ImplicitVRLittleEndian, JPEG2000Lossless, JPEGBaseline8Bit, JPEGLSLossless, RLELossless
 
 WriteDicom = Callable[..., Path]
 RAMP = np.arange(64, dtype=np.uint16).reshape(8, 8) * 60
@@ -95,6 +95,20 @@ def test_the_components_of_a_codestream_are_looked_at_before_it_is_decoded(write
     path.write_bytes(data)
     with pytest.raises(MammogramError, match="declares 16384 components"):
         MammogramReader().read(path)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5, 0.99])
+def test_a_cut_jpeg_ls_frame_is_not_decoded(write_dicom: WriteDicom, share: float) -> None:
+    """CharLS looks for what is missing for seconds, also in a file of 3 kB."""
+    path = write_dicom(RAMP)
+    dataset = dcmread(path)
+    dataset.compress(JPEGLSLossless)
+    frame = get_frame(dataset.PixelData, 0, number_of_frames=1)
+    dataset.PixelData = encapsulate([frame[: int(len(frame) * share)]])
+    dataset.save_as(path)
+    before = time.process_time()
+    assert reason_of(path) == "truncated"
+    assert time.process_time() - before < 1
 
 
 def test_a_decoder_s_panic_is_a_typed_error(write_dicom: WriteDicom) -> None:

@@ -12,6 +12,7 @@ import io
 import shlex
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -54,7 +55,12 @@ def _known(arguments: argparse.Namespace) -> set[str] | None:
 
 
 def _keys(files: Iterable[Path]) -> set[str]:
-    return {key for file in files for key in yaml.safe_load(file.read_text(encoding="utf-8"))}
+    return {key for file in files for key in _keys_of(file)}
+
+
+@lru_cache
+def _keys_of(file: Path) -> tuple[str, ...]:
+    return tuple(yaml.safe_load(file.read_text(encoding="utf-8")))
 
 
 if __name__ == "__main__":

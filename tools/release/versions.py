@@ -17,7 +17,7 @@ NAMES = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": 
 
 
 def package_faults(root: Path) -> list[str]:
-    """What is wrong with ``mammo.__version__`` and CHANGELOG.md; empty where all is well."""
+    """What is wrong with ``mammo.__version__``, CHANGELOG.md and CITATION.cff; empty where all is well."""
     text = (root / "__init__.py").read_text(encoding="utf-8")
     version = text.split('__version__ = "', 1)[1].split('"', 1)[0]
     changelog = (root / "CHANGELOG.md").read_text(encoding="utf-8")
@@ -27,6 +27,8 @@ def package_faults(root: Path) -> list[str]:
         faults.append(
             f"CHANGELOG.md: its first section is to be [Unreleased] or [{version}], the version of __init__.py"
         )
+    if f"version: {version}\n" not in (root / "CITATION.cff").read_text(encoding="utf-8"):
+        faults.append(f"CITATION.cff: its version is to be {version}, the version of __init__.py")
     return faults
 
 

@@ -12,8 +12,10 @@ from highdicom.seg import (
     SegmentationTypeValues,
     SegmentDescription,
 )
+from highdicom.sr import CodedConcept
 from numpy.typing import NDArray
 from pydicom.dataset import Dataset
+from pydicom.sr.codedict import codes
 from pydicom.sr.coding import Code
 
 from ..result import ViewResult
@@ -21,6 +23,8 @@ from .common import ObjectContext
 from .report_codes import coded
 
 __all__ = ["segment_of", "segmentation_of"]
+
+_SIDES = {"L": codes.cid244.Left, "R": codes.cid244.Right}
 
 
 def segment_of(
@@ -87,7 +91,16 @@ def segmentation_of(
         **options,
     )
     ds.PatientOrientation = source.PatientOrientation  # which highdicom leaves out (Type 2C)
+    ds.SegmentSequence[0].AnatomicRegionSequence = [_breast(view.laterality)]
     uid = context.uid("dimensions", view.sop_instance_uid)  # highdicom draws one
     for item in (*ds.DimensionOrganizationSequence, *ds.DimensionIndexSequence):
         item.DimensionOrganizationUID = uid
     return ds
+
+
+def _breast(laterality: str | None) -> CodedConcept:
+    """Where a segment lies (PS3.3 10.5): a segmentation has no Image Laterality that would tell the side."""
+    region = coded(codes.SCT.Breast)
+    if laterality in _SIDES:
+        region.AnatomicRegionModifierSequence = [coded(_SIDES[laterality])]
+    return region

@@ -66,16 +66,26 @@ class Collector:
 
     def _bring(self, job: Job, fetch: Fetch) -> bool:
         """Get the images that are not here; return whether all are, or are refused."""
-        jobs = self.desk.jobs
+        jobs, refused = self.desk.jobs, {}
         for image, address in jobs.wanted(job):
             try:
                 fetch(job, image, address)
             except InstanceError as error:
-                jobs.refused(image, error.reason)
-                self.desk.say("image_refused", job, image=image, reason=error.reason)
+                self._refuse(job, image, error.reason)
             except PacsError as error:
-                self.desk.failed(job, QUIET, error.reason, counts=not error.passes)
-                return False
+                if error.passes:
+                    self.desk.failed(job, QUIET, error.reason, counts=False)
+                    return False
+                refused[image] = error.reason  # the others may come
             else:
                 jobs.arrived(image)
+        if refused and job.attempts + 1 < jobs.most_attempts(QUIET):
+            self.desk.failed(job, QUIET, next(iter(refused.values())))
+            return False
+        for image, reason in refused.items():
+            self._refuse(job, image, reason)
         return True
+
+    def _refuse(self, job: Job, image: str, reason: str) -> None:
+        self.desk.jobs.refused(image, reason)
+        self.desk.say("image_refused", job, image=image, reason=reason)

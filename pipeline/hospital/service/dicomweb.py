@@ -85,7 +85,8 @@ class Poller:
     def _look(self, arrivals: Arrivals) -> None:
         if self._clock() - self._looked_at_all > _ALL_AFTER_S:
             self._looked_at_all, self._counts = self._clock(), {}
-        counts = {}
+        counts: dict[str, str] = {}
+        failed: PacsError | None = None
         for row in self.source.studies(self._filters()):
             uid, count = text(row, "0020000D"), text(row, "00201208")
             if not valid_uid(uid):
@@ -94,9 +95,18 @@ class Poller:
             study = self.desk.names.study(uid)
             # A count that did not change spares a query; a server need not give one.
             if not count or study in self._open or self._counts.get(study) != count:
-                self._list(arrivals, study, uid)
+                try:
+                    self._list(arrivals, study, uid)
+                except PacsError as error:  # of one study: the others must not wait for it
+                    if error.passes:
+                        failed = failed or error
+                    else:
+                        self.desk.log.say("poll_failed", study=study, reason=error.reason)
+                    continue
             counts[study] = count
         self._counts = counts
+        if failed is not None:
+            raise failed
 
     def _list(self, arrivals: Arrivals, study: str, uid: str) -> None:
         images = {}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ssl
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,9 @@ __all__ = ["Scp", "configure_pynetdicom"]
 
 SUCCESS, OUT_OF_RESOURCES, DOES_NOT_MATCH, CANNOT_UNDERSTAND = 0x0000, 0xA700, 0xA900, 0xC000
 """Status (0000,0900) of C-STORE (PS3.4 B.2.3)."""
+_ALL_COMMITTED = 1
+"""Event Type ID (0000,1002) of a report that names no failure (PS3.4 J.3.3)."""
+_TELL_REFUSALS_S = 60.0
 
 
 def configure_pynetdicom(incoming: Path) -> None:
@@ -66,6 +70,7 @@ class Scp:
         most_bytes: int = 1 << 30,
     ) -> None:
         self.desk, self._arrivals, self._answered, self._meter = desk, arrivals, answered, Meter(most_bytes)
+        self._refused, self._refusals_told = 0, -_TELL_REFUSALS_S
         self.ae = AE(ae_title)
         self.ae.require_calling_aet = list(allowed)
         self.ae.require_called_aet = True
@@ -114,7 +119,13 @@ class Scp:
         return server.shutdown
 
     def _rejected(self, event: evt.Event) -> None:
-        self.desk.log.say("association_rejected", audit=True, peer=event.assoc.requestor.ae_title)
+        # Anybody can have connections refused, as fast as he likes: the audit trail must not grow as fast.
+        self._refused += 1
+        if (now := time.monotonic()) - self._refusals_told >= _TELL_REFUSALS_S:
+            self.desk.log.say(
+                "association_rejected", audit=True, peer=event.assoc.requestor.ae_title, refused=self._refused
+            )
+            self._refused, self._refusals_told = 0, now
 
     def _count(self, event: evt.Event) -> None:
         if self._meter.exceeds(event.assoc, event.pdu):
@@ -153,6 +164,8 @@ class Scp:
         """Take a report about storage commitment (PS3.4 J.3.3)."""
         told = event.event_information
         missing = len(told.get("FailedSOPSequence") or [])
+        if event.event_type != _ALL_COMMITTED:
+            missing = max(1, missing)  # it says so, though not of which
         known = self._answered(str(told.get("TransactionUID", "")), missing)
         self.desk.log.say("commitment_reported", missing=missing, known=known)
         return SUCCESS, None

@@ -16,12 +16,12 @@ from pynetdicom.association import Association
 from pynetdicom.presentation import PresentationContext, build_context
 from pynetdicom.sop_class import StorageCommitmentPushModel, StorageCommitmentPushModelInstance  # type: ignore[attr-defined]
 
-from .retry import PacsError
+from .retry import DUPLICATE, PacsError, each
 
 __all__ = ["DimsePacs"]
 
-_STORED = (0x0000, 0xB000, 0xB006, 0xB007)
-"""Success, and warnings that the object was stored all the same (PS3.4 B.2.3)."""
+_STORED = (0x0000, 0xB000, 0xB006, 0xB007, DUPLICATE)
+"""Success, and warnings that the object was stored all the same (PS3.4 B.2.3), or before."""
 _REQUEST_COMMITMENT = 1
 _SAME_ASSOCIATION_S = 1.0
 """Some PACS report about a commitment at once, in the association in which they were asked."""
@@ -68,11 +68,10 @@ class DimsePacs:
             PacsError: the PACS is not there, or takes not all of them.
         """
         kinds = {path: _kind(path) for path in paths}
-        with self._association([build_context(*kind) for kind in dict.fromkeys(kinds.values())]) as association:
+        contexts = [build_context(*kind) for kind in dict.fromkeys(kinds.values())]
+        with self._association(contexts, "sop_class_refused") as association:
             accepted = {(str(c.abstract_syntax), str(c.transfer_syntax[0])) for c in association.accepted_contexts}
-            for path in paths:
-                if kinds[path] in accepted:
-                    _store(association, path)
+            each([path for path in paths if kinds[path] in accepted], lambda path: _store(association, path))
         if not set(kinds.values()) <= accepted:
             raise PacsError("sop_class_refused")
 
@@ -92,9 +91,8 @@ class DimsePacs:
             return (0x0110, None) if self.report is None else self.report(event)
 
         handlers = [(evt.EVT_N_EVENT_REPORT, report)]
-        with self._association([build_context(StorageCommitmentPushModel)], handlers) as association:
-            if not association.accepted_contexts:
-                raise PacsError("no_storage_commitment")
+        contexts = [build_context(StorageCommitmentPushModel)]
+        with self._association(contexts, "no_storage_commitment", handlers) as association:
             status, _ = association.send_n_action(
                 ask, _REQUEST_COMMITMENT, StorageCommitmentPushModel, StorageCommitmentPushModelInstance
             )
@@ -103,11 +101,16 @@ class DimsePacs:
         return False
 
     @contextmanager
-    def _association(self, contexts: list[PresentationContext], handlers: Any = None) -> Iterator[Association]:
+    def _association(
+        self, contexts: list[PresentationContext], refused: str, handlers: Any = None
+    ) -> Iterator[Association]:
         association = self._ae.associate(
             self.host, self.port, contexts, ae_title=self.ae_title, evt_handlers=handlers, tls_args=self._tls
         )
         if not association.is_established:
+            # Where the PACS takes nothing of what it is offered, pynetdicom ends the association by itself.
+            if association.rejected_contexts and not association.accepted_contexts:
+                raise PacsError(refused)
             raise PacsError("association_rejected" if association.is_rejected else "pacs_unreachable", passes=True)
         try:
             yield association

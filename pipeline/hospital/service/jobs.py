@@ -13,6 +13,9 @@ from .table import Job, Table
 
 __all__ = ["Jobs"]
 
+_TICKETS = 8
+"""Questions to the PACS about one job whose answers are waited for: it may take longer than we wait to ask again."""
+
 
 class Jobs:
     """The steps of a job.
@@ -107,25 +110,30 @@ class Jobs:
         return found[0] if found else None
 
     def ask(self, job: Job, ticket: str, due: float) -> Job:
-        """Note a question to the PACS, and when it is asked again."""
+        """Note a question to the PACS, and when it is asked again; an answer to an earlier question still counts."""
         with self.table.transaction() as db:
+            tickets = " ".join([*job.ticket.split()[1 - _TICKETS :], ticket])
             db.execute(
-                "UPDATE job SET ticket = ?, due = ?, waits = waits + 1 WHERE number = ?", (ticket, due, job.number)
+                "UPDATE job SET ticket = ?, due = ?, waits = waits + 1 WHERE number = ?", (tickets, due, job.number)
             )
             return self.table.jobs("number = ?", job.number)[0]
 
     def with_ticket(self, ticket: str) -> Job | None:
         """The sent job of a question."""
-        found = self.table.jobs("state = ? AND ticket = ?", SENT, ticket)
+        found = self.table.jobs("state = ? AND instr(' ' || ticket || ' ', ' ' || ? || ' ')", SENT, ticket)
         return found[0] if found and ticket else None
 
     def retry(self, number: int | None = None) -> int:
-        """Let jobs that were given up go on, or only one of them. Returns how many."""
+        """Let jobs that were given up go on, or only one of them: images too that were not taken. Returns how many."""
         with self.table.transaction() as db:
             dead = self.table.jobs("state = ? AND back != '' AND uid != ''", DEAD)
             chosen = [job for job in dead if number in (None, job.number)]
             for job in chosen:
                 revive(db, job, self.clock())
+                db.execute(
+                    "UPDATE image SET refused = '' WHERE key IN (SELECT image FROM job_image WHERE job = ?)",
+                    (job.number,),
+                )
         return len(chosen)
 
     def size(self, job: Job) -> int:

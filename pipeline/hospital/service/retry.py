@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable
+from pathlib import Path
 from typing import NamedTuple
 
-__all__ = ["Backoff", "PacsError"]
+__all__ = ["DUPLICATE", "Backoff", "PacsError", "each"]
+
+DUPLICATE = 0x0111
+"""Duplicate SOP Instance (PS3.7 C.5.7): it has the object, whose UID is of these very bytes."""
 
 
 class PacsError(Exception):
@@ -18,6 +23,24 @@ class PacsError(Exception):
     def __init__(self, reason: str, *, passes: bool = False) -> None:
         super().__init__(reason)
         self.reason, self.passes = reason, passes
+
+
+def each(paths: Iterable[Path], send: Callable[[Path], None]) -> None:
+    """Send all that can be sent; what is refused does not keep the others.
+
+    Raises:
+        PacsError: the first refusal, after all; at once what makes it useless to go on.
+    """
+    refused: PacsError | None = None
+    for path in paths:
+        try:
+            send(path)
+        except PacsError as error:
+            if error.passes:
+                raise
+            refused = refused or error
+    if refused is not None:
+        raise refused
 
 
 class Backoff(NamedTuple):

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
+from ..naming import kind_of
 from .desk import Desk
 from .retry import PacsError
 from .states import COMMITTED, COMPUTED, KEPT, SENT
@@ -43,13 +44,21 @@ class Sender:
         desk: what it works on.
         destination: the PACS.
         shadow: keep results instead of sending them.
+        kinds: of objects that the PACS takes; None for all that there are.
         patience_s: after which the PACS is asked again for an answer that did not come.
     """
 
     def __init__(
-        self, desk: Desk, destination: Destination, *, shadow: bool = False, patience_s: float = 600.0
+        self,
+        desk: Desk,
+        destination: Destination,
+        *,
+        shadow: bool = False,
+        kinds: Sequence[str] | None = None,
+        patience_s: float = 600.0,
     ) -> None:
         self.desk, self.destination, self.shadow, self.patience_s = desk, destination, shadow, patience_s
+        self.kinds = kinds
 
     def step(self) -> bool:
         """Send, or ask about, the next job; return whether there was one."""
@@ -118,4 +127,6 @@ class Sender:
         self.desk.say("committed", self.desk.jobs.move(job, COMMITTED))
 
     def _objects(self, job: Job) -> list[Path]:
-        return sorted((self.desk.spool.results / job.folder).glob("*.dcm"))
+        # A result may be older than the setting.
+        found = sorted((self.desk.spool.results / job.folder).glob("*.dcm"))
+        return [path for path in found if self.kinds is None or kind_of(path.name) in self.kinds]

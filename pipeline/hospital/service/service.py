@@ -87,7 +87,7 @@ class Service:
         self, desk: Desk, settings: Settings, work: Work, destination: Destination, patience_s: float = 600.0
     ) -> None:
         self.desk, self.settings = desk, settings
-        self.sender = Sender(desk, destination, shadow=settings.shadow, patience_s=patience_s)
+        self.sender = Sender(desk, destination, shadow=settings.shadow, kinds=settings.results, patience_s=patience_s)
         self.house = House(desk, retention_days=settings.retention_days, dead_days=settings.dead_days)
         self._arrivals: Arrivals | None = None
         self._stop = threading.Event()

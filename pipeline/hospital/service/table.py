@@ -60,7 +60,7 @@ class Job(NamedTuple):
         outcome: status of the result.
         codes: reason codes of its images, by spaces.
         answer: reason for which the study is to be answered as failed, instead of processed.
-        ticket: UID of the storage commitment transaction.
+        ticket: UIDs of the storage commitment transactions, the last ones, with a space between.
         computed: when the result was there.
         sent: when the PACS had it.
     """

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from dicomweb_client.web import DICOMwebClient
 from .incoming import examine
 from .multipart import at_most, first_part, whole
 from .names import valid_uid
-from .retry import PacsError
+from .retry import DUPLICATE, PacsError, each
 
 __all__ = ["Pacs"]
 
@@ -64,23 +64,16 @@ class Pacs:
         self._client.set_http_retry_params(retry=False)
 
     def studies(self, filters: Mapping[str, str]) -> Sequence[Row]:
-        """Studies that match (QIDO-RS), page by page: a server may give fewer at once than it is asked for."""
-        found: dict[str, Row] = {}
-        while True:
-            with _told():
-                page = self._client.search_for_studies(
-                    search_filters=dict(filters), limit=_PAGE, offset=len(found), fields=[COUNT]
-                )
-            new = {text(row, "0020000D"): row for row in page if text(row, "0020000D") not in found}
-            found |= new
-            if not new:
-                return list(found.values())
+        """Studies that match (QIDO-RS)."""
+        return _all(
+            lambda **page: self._client.search_for_studies(search_filters=dict(filters), fields=[COUNT], **page),
+            "0020000D",
+        )
 
     def instances(self, study: str) -> Sequence[Row]:
         """All instances of a study (QIDO-RS)."""
-        with _told():
-            fields = ["SOPClassUID", "Manufacturer", "SeriesDescription"]
-            return self._client.search_for_instances(study, fields=fields, get_remaining=True)
+        fields = ["SOPClassUID", "Manufacturer", "SeriesDescription"]
+        return _all(lambda **page: self._client.search_for_instances(study, fields=fields, **page), "00080018")
 
     def fetch(self, study: str, series: str, instance: str, path: Path) -> None:
         """Write an instance to a file, in the transfer syntax in which the PACS has it (WADO-RS).
@@ -101,15 +94,18 @@ class Pacs:
                 file.writelines(at_most(self._most_bytes, content))
 
     def send(self, paths: Sequence[Path]) -> None:
-        """Store objects, each in a request of its own (STOW-RS)."""
-        for path in paths:
-            boundary = uuid.uuid4().hex
-            headers = {"Content-Type": f"{_DICOM}; boundary={boundary}", "Accept": "application/dicom+json"}
-            with _told():
-                body = whole(path.read_bytes(), boundary)
-                response = self._session.post(f"{self._url}/studies", data=body, headers=headers, timeout=self._timeout)
+        """Store objects, each in a request of its own (STOW-RS); one that is refused does not keep the others."""
+        each(paths, self._store)
+
+    def _store(self, path: Path) -> None:
+        boundary = uuid.uuid4().hex
+        headers = {"Content-Type": f"{_DICOM}; boundary={boundary}", "Accept": "application/dicom+json"}
+        with _told():
+            body = whole(path.read_bytes(), boundary)
+            response = self._session.post(f"{self._url}/studies", data=body, headers=headers, timeout=self._timeout)
+            if response.status_code != 409:  # which tells in its body what was not stored
                 response.raise_for_status()
-                _check_stored(response)
+            _check_stored(response)
 
     def confirm(self, paths: Sequence[Path], ticket: str) -> bool:
         """Whether the PACS finds every object (QIDO-RS).
@@ -127,8 +123,30 @@ class Pacs:
 
 def text(row: Row, tag: str) -> str:
     """The first value of an element of a DICOM JSON object, empty without one."""
-    values = row.get(tag, {}).get("Value") or [""]
-    return str(values[0] if values[0] is not None else "")
+    values = _values(row, tag)
+    return str(values[0] if values and values[0] is not None else "")
+
+
+def _values(row: Any, tag: str) -> list[Any]:
+    """The values of an element, none where a server's answer is not of this form."""
+    element = row.get(tag) if isinstance(row, Mapping) else None
+    values = element.get("Value") if isinstance(element, Mapping) else None
+    return values if isinstance(values, list) else []
+
+
+def _all(ask: Callable[..., Sequence[Row]], tag: str) -> list[Row]:
+    """All rows of a query, page by page, by the UID that tells them apart.
+
+    A server may give fewer at once than it is asked for, and one that knows no pages gives the same ones for ever.
+    """
+    found: dict[str, Row] = {}
+    while True:
+        with _told():
+            page = ask(limit=_PAGE, offset=len(found))
+        new = {text(row, tag): row for row in page if text(row, tag) not in found}
+        found |= new
+        if not new:
+            return list(found.values())
 
 
 @contextmanager
@@ -149,14 +167,18 @@ def _told() -> Iterator[None]:
 
 def _check_stored(response: requests.Response) -> None:
     """PS3.18 10.5.3: 202 and 409 say that something was not stored, and so may a sequence in the answer."""
-    if response.status_code not in (200, 201, 202):
+    if response.status_code not in (200, 201, 202, 409):
         raise PacsError(f"http_{response.status_code}")
     try:
         told = response.json() if response.content else {}
     except ValueError:
         told = {}
     row = told[0] if isinstance(told, list) and told else told
-    failed = row.get("00081198", {}).get("Value") if isinstance(row, dict) else None
+    failed = [text(item, "00081197") for item in _values(row, "00081198")]
+    if failed and all(reason == str(DUPLICATE) for reason in failed):
+        return
+    if response.status_code == 409:
+        raise PacsError("http_409")
     if failed or (response.status_code == 202 and not row):
         raise PacsError("not_stored")
 

@@ -11,6 +11,7 @@ from mammo.pipeline.cli import main
 from mammo.pipeline.evidence.hashes import sha256_of
 from mammo.pipeline.hospital import process as processing
 from mammo.pipeline.hospital.decode import here
+from mammo.pipeline.hospital.loading import load_model
 from mammo.pipeline.hospital.process import RESULT, process_files, studies_of
 from mammo.pipeline.hospital.study import StudyEngine
 from mammo.pipeline.phantom import write_study
@@ -45,6 +46,30 @@ def test_the_result_names_every_file_with_its_hash(tmp_path, engine, exam):
     assert record["job"] == result.job
     told = [path for path in there if path.endswith(".dcm")]
     assert {pydicom.dcmread(tmp_path / "out" / name).StudyInstanceUID for name in told} == {result.study_instance_uid}
+
+
+def test_objects_of_another_study_do_not_stay_in_the_folder(tmp_path, engine, exam):
+    other = [path for path, _ in write_study(tmp_path / "other", index=5, seed=7, preset="demo", unaffected=False)]
+    first = process_files(paths_of(exam), engine, tmp_path / "out", ["sr", "overlay", "presentation"])
+    (tmp_path / "out" / "sent.dcm").write_text("somebody else's")
+    second = process_files(other, engine, tmp_path / "out", ["sr", "overlay"])
+    assert first.study_instance_uid != second.study_instance_uid
+    record = json.loads((tmp_path / "out" / RESULT).read_text())
+    there = {path.name for path in (tmp_path / "out").iterdir()}
+    assert there == {RESULT, "sent.dcm", *record["files"]}
+    told = [pydicom.dcmread(tmp_path / "out" / name) for name in record["files"] if name.endswith(".dcm")]
+    assert {ds.StudyInstanceUID for ds in told} == {second.study_instance_uid}
+
+
+def test_another_threshold_is_another_job(checkpoint):
+    stamps = []
+    for threshold in (0.3, 0.7, 0.7):
+        points = checkpoint.parents[1] / "points.json"
+        told = {"temperature": 1.0, "thresholds": {"breast_max": {"youden": threshold}}}
+        points.write_text(json.dumps(told | {"checkpoint_sha256": sha256_of(checkpoint)}))
+        stamps.append(load_model(checkpoint, operating_points=points).stamp)
+    assert stamps[0] != stamps[1] == stamps[2]
+    assert load_model(checkpoint).stamp not in stamps
 
 
 def test_there_is_no_result_where_writing_ended_early(tmp_path, engine, exam, monkeypatch):

@@ -1,7 +1,13 @@
-"""A classifier leaves as a bundle, and comes back as the same classifier or not at all."""
+"""A classifier leaves as a bundle, and comes back as the same classifier or not at all.
 
+Plain MONAI, `mammo process`, TorchScript and ONNX Runtime give one answer of the real images of an exam, where
+`bundle verify` takes random ones. The Deploy application joins in `make deploy-check`, by the same code.
+"""
+
+import importlib.util
 import json
 import os
+import pydoc
 import shutil
 import subprocess
 import sys
@@ -9,39 +15,47 @@ from pathlib import Path
 
 import pytest
 import torch
-import yaml
-from mammo.networks import MammogramClassifier, SwinEncoder
 from mammo.pipeline.hospital.decode import here
 from mammo.pipeline.hospital.loading import load_model
 from mammo.pipeline.hospital.study import StudyEngine
 from mammo.pipeline.packaging.export import export_bundle
-from mammo.pipeline.packaging.verify import check_bundle, check_targets, verify_bundle
+from mammo.pipeline.packaging.names import TOLERANCE
+from mammo.pipeline.packaging.targets import check_targets, known_targets
+from mammo.pipeline.packaging.verify import check_bundle, verify_bundle
 from mammo.pipeline.phantom import write_study
+from monai.bundle.config_item import ComponentLocator
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
-OPTIONS = {"size": "micro", "tasks": ["pathology"], "pooling": "mask", "tokens": "all", "image_size": [64, 64]}
+PARITY = Path(__file__).parents[3] / "examples" / "monai_deploy" / "parity.py"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory) -> Path:
-    """The checkpoint of a run folder as finetune leaves it, with random weights."""
-    folder = tmp_path_factory.mktemp("run")
-    torch.manual_seed(0)
-    network = MammogramClassifier(SwinEncoder(size="micro"))
-    torch.nn.init.normal_(network.head.weight)
-    (folder / "checkpoints").mkdir()
-    torch.save(network.state_dict(), folder / "checkpoints" / "best.pt")
-    named = {"bundle_root": "$str(bundles.bundle_root('swin_mim'))"}
-    (folder / "config.yaml").write_text(yaml.safe_dump(named | OPTIONS))
-    (folder / "environment.json").write_text(json.dumps({"datalist": "gone.json", "datalist_sha256": "ab"}))
-    return folder / "checkpoints" / "best.pt"
+def parity():
+    """The example's own code, which is no part of the package."""
+    spec = importlib.util.spec_from_file_location("monai_deploy_parity", PARITY)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    yield module
+    del sys.modules[spec.name]
 
 
 @pytest.fixture(scope="module")
-def bundle(run, tmp_path_factory) -> Path:
-    out = tmp_path_factory.mktemp("bundle") / "breast_classification"
-    return export_bundle(run, out, weights_licence="CC-BY-4.0", data_licence="CC0-1.0")
+def bundle(parity, tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("exported")
+    return parity.write_bundle(root, parity.write_exam(root / "exam"))
+
+
+@pytest.fixture(scope="module")
+def run(bundle) -> Path:
+    """The checkpoint that was exported, of a run folder as finetune leaves it."""
+    return bundle.parent / "run" / "checkpoints" / "best.pt"
+
+
+@pytest.fixture(scope="module")
+def columns(parity, bundle):
+    return {name: form(bundle, bundle.parent / "exam") for name, form in parity.FORMS.items()}
 
 
 @pytest.fixture
@@ -60,6 +74,25 @@ def test_all_forms_give_the_networks_probabilities_and_map(bundle):
     assert max(differences.values()) < 1e-4
 
 
+def test_every_form_of_a_bundle_gives_the_same_probabilities(parity, columns):
+    assert len(columns) == 4
+    assert len(columns["plain MONAI"]) == 4
+    assert parity.widest(columns) <= TOLERANCE
+
+
+def test_images_that_were_mixed_up_would_be_seen(parity, columns):
+    reference = columns["plain MONAI"]
+    assert parity.spread(reference) > 10 * TOLERANCE
+    turned = dict(zip(reference, [*list(reference.values())[1:], next(iter(reference.values()))], strict=True))
+    assert parity.widest({"reference": reference, "turned": turned}) > TOLERANCE
+
+
+def test_a_form_that_left_an_image_out_is_an_error(parity, columns):
+    reference = columns["plain MONAI"]
+    with pytest.raises(ValueError, match="short scored"):
+        parity.widest({"reference": reference, "short": dict(list(reference.items())[1:])})
+
+
 def test_a_study_gives_the_same_from_the_run_and_from_the_bundle(run, bundle, tmp_path):
     paths = [path for path, _ in write_study(tmp_path, index=1, seed=77, preset="demo", unaffected=False)]
     models = [load_model(place) for place in (run, bundle)]
@@ -75,7 +108,7 @@ def test_the_metadata_says_what_a_hospital_asks_for(bundle):
     assert about["licences"]["weights"] == "CC-BY-4.0"
     assert about["licences"]["data"] == "CC0-1.0"
     assert "not for diagnosis" in about["intended_use"]
-    assert about["network_data_format"]["inputs"]["image"]["spatial_shape"] == [64, 64]
+    assert about["network_data_format"]["inputs"]["image"]["spatial_shape"] == [128, 96]
     assert about["network_data_format"]["outputs"]["pred"]["type"] == "tuples"
     assert configuration["gate"] == "deploy"
 
@@ -92,17 +125,62 @@ def test_monai_runs_it_without_evaluating_anything(bundle, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("target", "words"),
-    [("os.system", "allowed are"), ("builtins.eval", "allowed are"), ("subprocess.run", "allowed are")],
+    "target",
+    [
+        "os.system",
+        "builtins.eval",
+        "subprocess.run",
+        "monai.utils.misc.os.system",
+        "monai.utils.misc.run_cmd",
+        "mammo.pipeline.hospital.process.os.system",
+        "torch.load",
+        "load_network",
+        "@dataset_dir",
+        ["os.system"],
+        "",
+    ],
 )
-def test_targets_of_anything_else_are_refused(target, words):
-    with pytest.raises(ValueError, match=words):
+def test_targets_of_anything_else_are_refused(target):
+    with pytest.raises(ValueError, match=r"a::0::_target_ is .* which no bundle of this package builds"):
         check_targets({"a": [{"_target_": target, "command": "true"}]}, Path("inference.json"))
 
 
-def test_expressions_are_refused_wherever_they_stand():
-    with pytest.raises(ValueError, match="a::0::b is an expression"):
-        check_targets({"a": [{"b": "$__import__('os').getcwd()"}]}, Path("inference.json"))
+@pytest.mark.parametrize(
+    "text", ["$__import__('os').getcwd()", " $1", "%other.json::network", " %a::b", "%#x", "%network"]
+)
+def test_expressions_and_macros_are_refused_wherever_they_stand(text):
+    for part in ([{"b": text}], [[text]], {"0": {"b": text}}):
+        with pytest.raises(ValueError, match=r"a::0::\w is .*; a bundle that travels has no expression or macro"):
+            check_targets({"a": part}, Path("inference.json"))
+
+
+def test_a_component_that_would_wait_for_a_debugger_is_refused():
+    with pytest.raises(ValueError, match="a::_mode_"):
+        check_targets({"a": {"_target_": "Compose", "_mode_": "debug"}}, Path("inference.json"))
+
+
+def test_every_component_that_is_allowed_is_there():
+    known = ComponentLocator()
+    for name in known_targets():
+        assert known.get_component_module_name(name) or pydoc.locate(name) is not None
+    assert len(known_targets()) > 15
+
+
+@pytest.mark.parametrize(
+    "network",
+    [
+        {"_target_": "monai.utils.misc.os.system", "command": "touch {here}/run"},
+        {"_target_": "monai.utils.misc.run_cmd", "cmd_list": ["touch", "{here}/run"]},
+        "%{here}/other.json::network",
+    ],
+)
+def test_a_bundle_that_would_run_a_command_runs_none(copy, tmp_path, network):
+    told = json.loads(json.dumps(network).replace("{here}", str(tmp_path)))
+    (tmp_path / "other.json").write_text(json.dumps({"network": f"$__import__('os').system('touch {tmp_path}/run')"}))
+    change(copy / "configs" / "inference.json", network=told)
+    with pytest.raises(ValueError, match="network"):
+        load_model(copy)
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_configuration_that_was_changed_to_run_code_is_not_loaded(copy):

@@ -39,6 +39,14 @@ def test_highdicom_reads_reports_and_segmentations_back(files):
     assert len(report.content.get_image_measurement_groups()) == 1 + 2 + 4  # exam, breasts, images
     for name in ("mask-1", "heat-1"):
         assert hd.seg.segread(str(files[name])).number_of_segments == 1
+    for kind in ("mask", "heat"):
+        segments = [hd.seg.segread(str(files[f"{kind}-{n}"])).SegmentSequence[0] for n in range(1, 5)]
+        regions = [segment.AnatomicRegionSequence[0] for segment in segments]
+        assert {region.CodeMeaning for region in regions} == {"Breast"}
+        told = [region.AnatomicRegionModifierSequence[0].CodeMeaning for region in regions]
+        assert told == [
+            {"L": "Left", "R": "Right"}[pydicom.dcmread(files[f"overlay-{n}"]).ImageLaterality] for n in range(1, 5)
+        ]
     flag = hd.ko.KeyObjectSelectionDocument.from_dataset(pydicom.dcmread(files["key-1"]))
     assert len(flag.content.get_references()) == 2
 

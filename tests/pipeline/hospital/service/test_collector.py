@@ -75,6 +75,31 @@ def test_an_image_that_the_pacs_will_not_give_is_given_up_at_last(desk, collect)
     assert states == [FAILED, FAILED, FAILED, DEAD]
 
 
+def test_an_image_that_the_pacs_never_gives_does_not_keep_the_study_from_an_answer(desk, collect):
+    fetched = []
+
+    def fetch(job, image, address):
+        if image == min(IMAGES):
+            raise PacsError("http_404")
+        fetched.append(image)
+
+    states = [collect(fetch).state for _ in range(4)]
+    assert states == [FAILED, FAILED, FAILED, QUEUED]
+    assert fetched == sorted(IMAGES)[1:]  # at the first attempt, and once
+    job = desk.jobs.table.jobs("1 = 1")[0]
+    assert (len(desk.jobs.images(job)), desk.jobs.refusals(job)) == (2, ["http_404"])
+
+
+def test_what_was_given_up_is_asked_for_again_by_retry(desk, collect):
+    def fetch(job, image, address):
+        raise InstanceError("too_large")
+
+    assert collect(fetch).state == DEAD
+    assert desk.jobs.retry() == 1
+    assert collect(lambda *_: None).state == QUEUED
+    assert len(desk.jobs.images(desk.jobs.table.jobs("1 = 1")[0])) == 3
+
+
 def test_nothing_settles_before_the_model_is_known(desk, receive, clock):
     receive()
     clock.pass_s(1000)

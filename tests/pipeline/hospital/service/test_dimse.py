@@ -105,6 +105,16 @@ def test_who_is_not_named_is_not_answered(call, start, desk):
     assert "STRANGER" in (desk.folder / "audit.jsonl").read_text()
 
 
+def test_a_stranger_cannot_make_the_audit_trail_grow(call, start, desk, monkeypatch):
+    scp = start()
+    for _ in range(5):
+        assert call([build_context(Verification)], scp, calling="STRANGER").is_rejected
+    assert (desk.folder / "audit.jsonl").read_text().count("association_rejected") == 1
+    monkeypatch.setattr("mammo.pipeline.hospital.service.dimse._TELL_REFUSALS_S", 0.0)
+    assert call([build_context(Verification)], scp, calling="STRANGER").is_rejected
+    assert '"refused":5' in (desk.folder / "audit.jsonl").read_text()
+
+
 def test_a_mammogram_is_kept_before_it_is_answered_and_other_objects_are_dropped(call, desk, make):
     association = call(mammograms(make))
     ds = make.dicom()
@@ -222,15 +232,13 @@ def test_an_endless_message_to_another_service_is_broken_off(call, start):
 def test_a_report_about_commitment_is_passed_on(call, start):
     scp = start()
     association = call([build_context(StorageCommitmentPushModel)], scp)
-    for failed in (0, 2):
+    for failed, kind in ((0, 1), (2, 2), (0, 2)):  # the last one says that some are missing, and not which
         report = Dataset()
         report.TransactionUID = f"2.25.{failed}"
         report.FailedSOPSequence = [Dataset() for _ in range(failed)]
-        status, _ = association.send_n_event_report(
-            report, 2 if failed else 1, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1"
-        )
+        status, _ = association.send_n_event_report(report, kind, StorageCommitmentPushModel, "1.2.840.10008.1.20.1.1")
         assert status.Status == 0
-    assert scp.answers == [("2.25.0", 0), ("2.25.2", 2)]
+    assert scp.answers == [("2.25.0", 0), ("2.25.2", 2), ("2.25.0", 1)]
 
 
 def test_an_address_that_is_taken_is_named(start):
@@ -245,7 +253,7 @@ def test_an_address_that_is_taken_is_named(start):
 @pytest.fixture
 def pacs(library, make):
     """A PACS that stores and commits as told."""
-    state = SimpleNamespace(stored=[], asked=[], status=0, classes=[make.report], servers=[])
+    state = SimpleNamespace(stored=[], asked=[], status=0, classes=[make.report], commits=True, servers=[])
 
     def store(event):
         state.stored.append(event.request.AffectedSOPInstanceUID)
@@ -260,7 +268,8 @@ def pacs(library, make):
         ae.require_calling_aet = list(allowed)
         for sop_class in state.classes:
             ae.add_supported_context(sop_class, EXPLICIT)
-        ae.add_supported_context(StorageCommitmentPushModel)
+        if state.commits:
+            ae.add_supported_context(StorageCommitmentPushModel)
         handlers = [(evt.EVT_C_STORE, store), (evt.EVT_N_ACTION, action)]
         state.servers.append(ae.start_server(("127.0.0.1", 0), block=False, evt_handlers=handlers, ssl_context=tls))
         state.port = state.servers[-1].server_address[1]
@@ -305,6 +314,22 @@ def test_a_pacs_that_says_no_is_told_from_one_that_is_not_there(pacs, objects):
     assert reason_of(destination(pacs).send, objects) == ("association_rejected", True)
     pacs.port = 9
     assert reason_of(destination(pacs).send, objects) == ("pacs_unreachable", True)
+
+
+def test_what_the_pacs_has_already_is_no_error_and_a_refusal_keeps_no_other(pacs, objects):
+    pacs.begin()
+    pacs.status = 0x0111
+    destination(pacs).send(objects)
+    pacs.status = 0xA700
+    assert reason_of(destination(pacs).send, objects) == ("store_a700", False)
+    assert pacs.stored == ["1.2.3.1", "1.2.3.2"] * 2
+
+
+def test_a_pacs_that_takes_nothing_of_it_is_there_all_the_same(pacs, objects, make):
+    pacs.classes, pacs.commits = [make.mammogram], False
+    pacs.begin()
+    assert reason_of(destination(pacs).send, objects) == ("sop_class_refused", False)
+    assert reason_of(destination(pacs).confirm, objects, "2.25.7") == ("no_storage_commitment", False)
 
 
 def test_what_of_the_objects_is_accepted_is_stored_also_where_another_is_not(pacs, objects, make, tmp_path):

@@ -136,6 +136,27 @@ def test_a_pacs_that_is_down_is_asked_less_and_less_often_and_then_all_is_seen(d
     assert desk.jobs.counts() == {RECEIVED: 1}
 
 
+def test_a_study_that_cannot_be_listed_holds_up_no_other_and_is_asked_for_again(desk, pacs, poll, make):
+    for study in ("1.2.1", "1.2.2", "1.2.3"):
+        pacs.add(study, f"{study}.1", make.mammogram)
+    whole = pacs.instances
+
+    def instances(study):
+        if study == "1.2.1":
+            pacs.asked.append(study)
+            raise PacsError("http_500")
+        return whole(study)
+
+    pacs.instances = instances
+    poll()
+    assert desk.jobs.counts() == {RECEIVED: 2}
+    poll()  # and no longer a wait for all of them
+    pacs.instances = whole
+    poll()
+    assert desk.jobs.counts() == {RECEIVED: 3}
+    assert pacs.asked.count("1.2.1") == 3
+
+
 def test_an_address_that_is_no_uid_is_never_asked_for(desk, pacs, poll, make):
     pacs.add("../../system", "1.2.3.1", make.mammogram)
     pacs.add("1.2.3", "../x", make.mammogram)

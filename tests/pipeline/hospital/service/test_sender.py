@@ -102,6 +102,28 @@ def test_a_late_answer_commits_and_is_asked_for_again_until_it_comes(desk, sende
     assert not sender.answered(pacs.tickets[-1], 0)
 
 
+def test_an_answer_to_an_earlier_question_commits_too(desk, sender, computed, pacs, clock):
+    """A PACS that takes longer than we wait would else never be heard."""
+    computed()
+    pacs.answer = False
+    run(desk, sender, clock)
+    for _ in range(5):
+        assert run(desk, sender, clock, 601) == SENT
+    assert len(set(pacs.tickets)) == 5
+    assert not sender.answered(pacs.tickets[2][:-1], 0)  # the beginning of one
+    assert sender.answered(pacs.tickets[2], 0)
+    assert state(desk) == COMMITTED
+
+
+def test_kinds_that_the_pacs_does_not_take_any_more_are_not_sent_again(desk, computed, pacs, clock):
+    job = computed()
+    folder = desk.spool.results / job.folder
+    for name in ("sr-1.dcm", "overlay-1.dcm", "overlay-2.dcm"):
+        (folder / name).write_bytes(b"object")
+    assert run(desk, Sender(desk, pacs, kinds=["sr", "mask"]), clock) == SENT
+    assert [*pacs.got[0]] == ["sr-1.dcm"]
+
+
 def test_what_the_pacs_lost_is_sent_again(desk, sender, computed, pacs, clock):
     computed()
     pacs.answer = False

@@ -10,7 +10,7 @@ import pytest
 from mammo.pipeline.hospital.service.incoming import InstanceError
 from mammo.pipeline.hospital.service.multipart import first_part, whole
 from mammo.pipeline.hospital.service.retry import PacsError
-from mammo.pipeline.hospital.service.web import Pacs
+from mammo.pipeline.hospital.service.web import Pacs, text
 
 BOUNDARY = "b0undary"
 RELATED = f'multipart/related; type="application/dicom"; boundary={BOUNDARY}'
@@ -69,6 +69,30 @@ def test_a_server_that_knows_no_offset_is_not_asked_for_ever(server):
     server.answer = json_answer([study("1.2.3")])
     assert len(Pacs(server.url).studies({})) == 1
     assert len(server.asked) == 2
+
+
+def test_a_server_that_gives_the_same_instances_for_ever_is_not_asked_for_ever(server):
+    server.answer = json_answer([{"00080018": {"Value": [f"1.2.3.{n}"]}} for n in range(4)])
+    assert len(Pacs(server.url).instances("1.2.3")) == 4
+    assert len(server.asked) == 2
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "row",
+        None,
+        7,
+        {},
+        {"0020000D": None},
+        {"0020000D": []},
+        {"0020000D": {"Value": {}}},
+        {"0020000D": {"Value": [None]}},
+    ],
+)
+def test_a_row_that_is_none_is_an_empty_one(server, row):
+    server.answer = json_answer([row, study("1.2.3")])
+    assert [text(found, "0020000D") for found in Pacs(server.url).studies({})] == ["", "1.2.3"]
 
 
 def test_the_password_goes_along_and_into_no_error(server):
@@ -179,6 +203,23 @@ def test_an_object_that_was_not_stored_is_noticed(server, objects, status, told,
     with pytest.raises(PacsError) as caught:
         Pacs(server.url).send(objects)
     assert caught.value.reason == reason
+
+
+@pytest.mark.parametrize("status", [200, 202, 409])
+def test_what_the_pacs_has_already_is_no_error_and_the_rest_is_sent(server, objects, status):
+    there = {"00081198": {"vr": "SQ", "Value": [{"00081197": {"Value": [273]}}]}}
+    answers = [json_answer(there, status), json_answer({"00081199": {"vr": "SQ", "Value": [{}]}})]
+    server.answer = lambda *request: answers[len(server.asked) - 1](*request)
+    Pacs(server.url).send(objects)
+    assert len(server.asked) == 2
+
+
+def test_an_object_that_is_refused_does_not_keep_the_others(server, objects):
+    answers = [json_answer({}, 500), json_answer({"00081199": {"vr": "SQ", "Value": [{}]}})]
+    server.answer = lambda *request: answers[len(server.asked) - 1](*request)
+    with pytest.raises(PacsError, match="http_500"):
+        Pacs(server.url).send(objects)
+    assert len(server.asked) == 2
 
 
 def test_a_pacs_has_what_its_query_finds(server, objects):
