@@ -107,7 +107,7 @@ def trouble():
 )
 def test_a_study_that_fails_each_time_is_answered_as_failed_with_the_reason(desk, queued, clock, fails, reason):
     queued()
-    worker = Worker(desk, only_when_asked_to_give_up(fails), timeout_s=1)
+    worker = Worker(desk, only_when_asked_to_give_up(fails), timeout_s=1 if fails is hang else 600)
     assert work_off(desk, worker, clock) == [FAILED, QUEUED, COMPUTED]
     job = desk.jobs.next(COMPUTED)
     assert (job.outcome, job.codes) == ("failed", reason)
