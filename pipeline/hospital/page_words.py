@@ -100,7 +100,7 @@ def headline(result: StudyResult) -> Headline:
             badge, title = "Failed", "The software failed: there is no AI result for this exam"
         else:
             badge, title = "Not analysed", "This exam was not analysed: there is no AI result"
-        return Headline(badge, title, (told, *READ_AS_USUAL), READ_AS_USUAL, "none")
+        return Headline(badge, title, (told, *_absent(result), *READ_AS_USUAL), READ_AS_USUAL, "none")
     score, threshold = numbers(result.exam_score, result.threshold)
     if result.threshold is None:
         title, tone = f"Exam score {score}; there is no operating point to compare it with", "plain"
@@ -131,7 +131,17 @@ def _gaps(result: StudyResult) -> tuple[str, ...]:
     if refused:
         were = "was" if refused == 1 else "were"
         told.append(f"{refused} of {len(result.views)} images {were} not analysed; the reasons are below.")
-    return tuple(told)
+    return (*told, *_absent(result))
+
+
+def _absent(result: StudyResult) -> tuple[str, ...]:
+    """Images of the exam that never came: without this nobody would miss the second of two images of a view."""
+    if not result.absent:
+        return ()
+    count = len(result.absent)
+    images = "1 image of this exam" if count == 1 else f"{count} images of this exam"
+    why = ", ".join(sorted({in_words(code).lower() for code in result.absent}))
+    return (f"{images} could not be fetched from the archive ({why}). Nothing is said about what only they show.",)
 
 
 def calibration_note(result: StudyResult) -> str:

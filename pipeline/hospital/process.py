@@ -45,6 +45,7 @@ def process_files(
     folder: str | Path,
     kinds: Sequence[str] = DEFAULT,
     predecessor: Path | None = None,
+    absent: Sequence[str] = (),
 ) -> StudyResult:
     """Process one study and write what it gave into ``folder``.
 
@@ -57,6 +58,7 @@ def process_files(
         folder: made where missing.
         kinds: of DICOM objects, see :data:`~mammo.pipeline.hospital.results.WRITERS`.
         predecessor: the report that an earlier process gave of the same study, which the new one then names.
+        absent: codes of why further images of the study could not be had, one for each.
 
     Raises:
         ValueError: an unknown kind, or another process is writing into the folder.
@@ -64,7 +66,7 @@ def process_files(
     """
     folder = Path(folder)
     with sole_owner(folder, "folder for the results"):
-        result = engine.process(paths)
+        result = engine.process(paths, absent)
         try:
             _write(result, folder, kinds, predecessor)
         except OSError as error:

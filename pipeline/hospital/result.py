@@ -147,6 +147,7 @@ class StudyResult:
         threshold: of the exam's score, chosen on validation, and None without operating points.
         flagged: whether the exam's score reaches it; None without.
         missing_views: of R CC, L CC, R MLO and L MLO, those without a scored image.
+        absent: codes of why images that belong to the study could not be had, one for each of them.
         others: number of objects of the study that are no images, such as reports.
         reason: why it was not analysed or failed.
         pictures: by SOP Instance UID; not part of the record.
@@ -162,17 +163,19 @@ class StudyResult:
     threshold: float | None = None
     flagged: bool | None = None
     missing_views: tuple[str, ...] = ()
+    absent: tuple[str, ...] = ()
     others: int = 0
     reason: str | None = None
     pictures: dict[str, Pictures] = field(default_factory=dict, compare=False, repr=False)
 
     @property
     def job(self) -> str:
-        """Identity of the work: equal for the same images and the same model, whatever the order of the files."""
+        """Identity of the work: equal for the same images, the same ones absent and the same model."""
         stamp = self.model
         parts = [stamp.name, stamp.bundle, stamp.version, stamp.toolkit, stamp.weights_sha256]
         parts += [f"{name}={value}" for name, value in sorted(stamp.settings.items())]
         parts += sorted(view.sop_instance_uid or Path(view.path).name for view in self.views)
+        parts += [f"absent={code}" for code in sorted(self.absent)]
         return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def scored(self) -> list[ViewResult]:

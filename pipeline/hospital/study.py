@@ -57,7 +57,7 @@ class StudyEngine:
         self.stamp = replace(model.stamp, settings=model.stamp.settings | told)
         self._decode = decode or isolated(model.transform)
 
-    def process(self, paths: Iterable[str | Path]) -> StudyResult:
+    def process(self, paths: Iterable[str | Path], absent: Sequence[str] = ()) -> StudyResult:
         """The result of one study.
 
         Images are read one at a time in a process that may die of them, judged by the gate, scored and explained. A
@@ -65,9 +65,10 @@ class StudyEngine:
 
         Args:
             paths: all files of the study, in any order; those that are no images are counted and left alone.
+            absent: codes of why further images of the study could not be had, one for each; a reader is told.
         """
         given = sorted({Path(path) for path in paths})
-        result, found = StudyResult(StudyStatus.FAILED, None, self.stamp), list[_Read]()
+        result, found = StudyResult(StudyStatus.FAILED, None, self.stamp, absent=tuple(absent)), list[_Read]()
         try:
             return self._process(given, result, found)
         except Exception as error:

@@ -15,12 +15,14 @@ class Task(NamedTuple):
         folder: empty, for the result.
         answer: None, or the reason for which the study is not processed again but answered as failed.
         predecessor: None, or the file of the latest report of this study that the PACS has.
+        absent: codes of why images that the PACS lists are not here, one for each.
     """
 
     paths: tuple[str, ...]
     folder: str
     answer: str | None = None
     predecessor: str | None = None
+    absent: tuple[str, ...] = ()
 
 
 class Answer(NamedTuple):

@@ -97,7 +97,7 @@ class StudyWork:
         kinds: Sequence[str] = DEFAULT if self.results is None else self.results
         who: Any = engine if task.answer is None else _GivenUp(engine.model.stamp, task.answer)
         before = None if task.predecessor is None else Path(task.predecessor)
-        result = process_files(task.paths, who, Path(task.folder), kinds, before)
+        result = process_files(task.paths, who, Path(task.folder), kinds, before, task.absent)
         codes = {code for view in result.views for code in (*view.reasons, *view.warnings)}
         return Answer(result.job, str(result.status.value), tuple(sorted(codes)))
 
@@ -126,7 +126,7 @@ class _GivenUp:
         # Another stamp is another job: a later success must not have the identifiers of this answer.
         self.stamp, self.reason = replace(stamp, settings=stamp.settings | {"given_up": reason}), reason
 
-    def process(self, paths: Iterable[str | Path]) -> Any:
+    def process(self, paths: Iterable[str | Path], absent: Sequence[str] = ()) -> Any:
         from ..result import StudyResult, StudyStatus, ViewResult
         from .incoming import examine
 
@@ -135,7 +135,7 @@ class _GivenUp:
             ViewResult(path, about.instance, reasons=(self.reason,), messages=(_NOTE,)) for path, about in known.items()
         )
         study = {about.study for about in known.values()}.pop()
-        return StudyResult(StudyStatus.FAILED, study, self.stamp, views=views, reason=self.reason)
+        return StudyResult(StudyStatus.FAILED, study, self.stamp, views=views, absent=tuple(absent), reason=self.reason)
 
 
 def _begin() -> None:

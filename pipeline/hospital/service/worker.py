@@ -90,7 +90,8 @@ class Worker:
         images = self.desk.jobs.images(job)
         folder = spool.new_result_folder()
         paths = tuple(str(spool.path(job.study, key)) for key in images)
-        task = Task(paths, str(folder), job.answer or None, self._predecessor(job))
+        absent = tuple(self.desk.jobs.refusals(job))
+        task = Task(paths, str(folder), job.answer or None, self._predecessor(job), absent)
         began = self._clock()
         said = self._call(task, self.timeout_s)
         self._asked = None if isinstance(said, Lost) else self._clock()
@@ -101,7 +102,7 @@ class Worker:
             self._failed(job, _code(said))
             return
         spool.seal(folder)
-        codes = " ".join(sorted({*said.codes, *self.desk.jobs.refusals(job)}))
+        codes = " ".join(sorted({*said.codes, *absent}))
         job = self.desk.jobs.computed(job, folder.name, said.result, said.outcome, codes)
         self.desk.say(job.state, job, result=said.result, outcome=said.outcome, seconds=round(self._clock() - began, 3))
 

@@ -66,6 +66,13 @@ def test_the_headline_says_how_it_ended(name, words):
     assert re.findall(r"<h1>(.*?)</h1>", page) == [words]
 
 
+@pytest.mark.parametrize("study", [planted, not_analysed, failed])
+def test_images_that_never_came_are_counted_with_the_reasons(study):
+    text = text_of(render(replace(study(), absent=("http_404", "too_large", "http_404"))))
+    assert "3 images of this exam could not be fetched from the archive (http 404, image is too large)" in text
+    assert ("Analysed in part" in text) == (study is planted)
+
+
 def test_without_an_operating_point_a_score_is_not_compared():
     page = render(planted(None))
     assert "there is no operating point" in page

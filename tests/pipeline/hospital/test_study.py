@@ -61,6 +61,13 @@ def test_another_model_or_another_image_is_another_job(result):
     assert len({result.job, other_weights.job, late_image.job}) == 3
 
 
+def test_an_image_that_never_came_is_told_and_makes_another_job(engine, exam, result):
+    partial = engine.process(paths_of(exam), ["http_404"])
+    assert partial.views == result.views
+    assert partial.record()["absent"] == ("http_404",)
+    assert partial.job != result.job
+
+
 def test_another_gate_is_another_job(model, exam, result):
     strict = StudyEngine(
         model, policy=gate_policy("deploy", {"burned_in_declared": "accept"}), decode=here(model.transform)

@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 from mammo.pipeline.hospital.naming import file_name
+from mammo.pipeline.hospital.service.arrivals import Address
+from mammo.pipeline.hospital.service.collector import Collector
+from mammo.pipeline.hospital.service.incoming import InstanceError
 from mammo.pipeline.hospital.service.messages import Answer, Ready, Trouble
 from mammo.pipeline.hospital.service.states import COMPUTED, DEAD, FAILED, QUEUED, RUNNING, SENT
 from mammo.pipeline.hospital.service.worker import Worker
@@ -73,6 +76,25 @@ def test_a_study_with_a_late_image_is_told_of_the_report_that_the_pacs_has(desk,
             desk.jobs.move(job, SENT, sent=1.0)
             sent = desk.spool.results / job.folder / file_name("sr")
     assert told == ["None", str(sent), str(sent)]
+
+
+def test_a_study_is_processed_with_the_reasons_of_the_images_that_are_not_there(desk, arrivals, clock):
+    def fetch(job, image, address):
+        if address.instance == "1.2.3.2":
+            raise InstanceError("too_large")
+        temporary = desk.spool.temporary()
+        temporary.write_bytes(b"image")
+        desk.spool.adopt(temporary, job.study, image)
+
+    def work(task):
+        return Ready("model") if task is None else Answer("result", "analysed", (f"told_{task.absent}",))
+
+    addresses = (Address("1.2.3", "1.2.3.1"), Address("1.2.3", "1.2.3.2"))
+    arrivals.listed("s" * 32, "1.2.3", {desk.names.instance(one.instance): one for one in addresses})
+    clock.pass_s(61)
+    Collector(desk, lambda: arrivals, quiet_s=60, max_wait_s=600, fetch=fetch).step()
+    assert Worker(desk, work).step()
+    assert desk.jobs.next(COMPUTED).codes == "told_('too_large',) too_large"
 
 
 def crash():
