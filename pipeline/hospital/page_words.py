@@ -139,9 +139,11 @@ def _absent(result: StudyResult) -> tuple[str, ...]:
     if not result.absent:
         return ()
     count = len(result.absent)
-    images = "1 image of this exam" if count == 1 else f"{count} images of this exam"
+    images, shown = ("1 image", "it shows") if count == 1 else (f"{count} images", "they show")
     why = ", ".join(sorted({in_words(code).lower() for code in result.absent}))
-    return (f"{images} could not be fetched from the archive ({why}). Nothing is said about what only they show.",)
+    return (
+        f"{images} of this exam could not be fetched from the archive ({why}). Nothing is said about what only {shown}.",
+    )
 
 
 def calibration_note(result: StudyResult) -> str:
