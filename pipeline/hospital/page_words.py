@@ -141,9 +141,8 @@ def _absent(result: StudyResult) -> tuple[str, ...]:
     count = len(result.absent)
     images, shown = ("1 image", "it shows") if count == 1 else (f"{count} images", "they show")
     why = ", ".join(sorted({in_words(code).lower() for code in result.absent}))
-    return (
-        f"{images} of this exam could not be fetched from the archive ({why}). Nothing is said about what only {shown}.",
-    )
+    fetched = f"{images} of this exam could not be fetched from the archive ({why})."
+    return (f"{fetched} Nothing is said about what only {shown}.",)
 
 
 def calibration_note(result: StudyResult) -> str:
