@@ -86,7 +86,7 @@ class Poller:
         if self._clock() - self._looked_at_all > _ALL_AFTER_S:
             self._looked_at_all, self._counts = self._clock(), {}
         counts: dict[str, str] = {}
-        failed: PacsError | None = None
+        failures: list[PacsError] = []
         for row in self.source.studies(self._filters()):
             uid, count = text(row, "0020000D"), text(row, "00201208")
             if not valid_uid(uid):
@@ -94,19 +94,24 @@ class Poller:
                 continue
             study = self.desk.names.study(uid)
             # A count that did not change spares a query; a server need not give one.
-            if not count or study in self._open or self._counts.get(study) != count:
-                try:
-                    self._list(arrivals, study, uid)
-                except PacsError as error:  # of one study: the others must not wait for it
-                    if error.passes:
-                        failed = failed or error
-                    else:
-                        self.desk.log.say("poll_failed", study=study, reason=error.reason)
-                    continue
-            counts[study] = count
+            same = count and study not in self._open and self._counts.get(study) == count
+            if same or self._could_list(arrivals, study, uid, failures):
+                counts[study] = count
         self._counts = counts
-        if failed is not None:
-            raise failed
+        if failures:
+            raise failures[0]
+
+    def _could_list(self, arrivals: Arrivals, study: str, uid: str, failures: list[PacsError]) -> bool:
+        """Whether this study's images are listed. Failures that pass are appended, so that the others need not wait."""
+        try:
+            self._list(arrivals, study, uid)
+            return True
+        except PacsError as error:
+            if error.passes:
+                failures.append(error)
+            else:
+                self.desk.log.say("poll_failed", study=study, reason=error.reason)
+            return False
 
     def _list(self, arrivals: Arrivals, study: str, uid: str) -> None:
         images = {}
