@@ -20,6 +20,10 @@ logger = logging.getLogger(__name__)
 
 TRAINING = ("pretrain", "finetune", "linear_probe", "detect", "factor_train")
 """How the names of stages begin that leave weights; the others leave tables and figures."""
+EMBEDDED = "$str(embedded."
+"""How an overlay's ``dataset_dir`` begins that makes a phantom where no dataset is named."""
+FROM_ONE = ("max_epochs", "epoch_length", "batch_size", "val_interval", "accumulate", "save_steps")
+"""Options that count what there must be one of; ignite takes an epoch of no step, and writes a record of nothing."""
 
 
 def run_bundle(
@@ -49,6 +53,8 @@ def run_bundle(
     )
     config: dict[str, Any] = workflow.parser.get()
     overrides = check_overrides(overrides, config)
+    if overrides.get("datalist") is not None and str(config.get("dataset_dir")).startswith(EMBEDDED):
+        overrides.setdefault("dataset_dir", None)  # a list has its own root: the phantom of an overlay is not its
     for name, value in overrides.items():
         try:
             workflow.parser[name] = value
@@ -82,17 +88,33 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> 
             raise ValueError(f"unknown option {name!r}{hint}")
         if name == "device":
             _check_device(value)
-        numeric = isinstance(config.get(name), (int, float)) and not isinstance(config[name], bool)
-        if numeric and isinstance(value, str) and not value.startswith(("$", "@")):
-            raise ValueError(f"--{name} takes a number, such as {config[name]}, and not {value!r}")
-        if numeric and isinstance(config[name], int) and isinstance(value, float) and value != int(value):
-            raise ValueError(f"--{name} takes a whole number, such as {config[name]}, and not {value}")
-        if isinstance(config.get(name), list) and isinstance(value, (int, float)):
-            raise ValueError(f'--{name} takes a list, such as "{config[name]}", and not {value}')
+        if isinstance(value, str) and value.startswith(("$", "@")):
+            continue
+        wanted = _wanted(name, value, config.get(name))
+        if wanted:
+            raise ValueError(f"--{name} takes {wanted}, and not {value!r}")
         plain_text = isinstance(config.get(name), str) and not config[name].startswith(("$", "@"))
         if plain_text and isinstance(value, (int, float)) and not isinstance(value, bool):
             checked[name] = str(value)
     return checked
+
+
+def _wanted(name: str, value: Any, default: Any) -> str:
+    """What an option takes, where the value is something else; its kind is that of the default."""
+    whole = isinstance(value, int) or (isinstance(value, float) and value.is_integer())
+    if isinstance(default, bool):
+        return "" if isinstance(value, bool) else "true or false"
+    if name in FROM_ONE and value is not None and (isinstance(value, bool) or not whole or value < 1):
+        return "a whole number from 1 up"
+    if isinstance(default, (int, float)) and isinstance(value, (str, bool)):
+        return f"a number, such as {default}"
+    if isinstance(default, int) and isinstance(value, float) and not whole:
+        return f"a whole number, such as {default}"
+    if isinstance(default, list) and isinstance(value, (int, float)):
+        return f'a list, such as "{default}"'
+    if isinstance(default, list) and isinstance(value, str) and any(isinstance(part, dict) for part in default):
+        return "a list of components, best in an overlay"
+    return ""
 
 
 def _check_device(value: Any) -> None:

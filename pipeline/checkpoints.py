@@ -177,7 +177,13 @@ class TrainingCheckpoints:
             try:
                 part.load_state_dict(state[name])
             except (RuntimeError, KeyError, ValueError) as error:
-                raise ValueError(f"{path} does not fit this run's {name}: {error}") from error
+                lines = str(error).splitlines()
+                more = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
+                said = " ".join(line.strip() for line in lines[:2])
+                raise ValueError(
+                    f"{path} does not fit this run's {name}: {said}{more}; resume with the options of that run, or "
+                    "name another --output_dir"
+                ) from error
             for key, value in plan.items():
                 setattr(part, key, value)
         if planned is not None and trainer.state.epoch > planned:

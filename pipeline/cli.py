@@ -10,7 +10,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from .answer import Answer, add_json_option, print_json, stdout_for_json
 from .completion import add_completion_verb
@@ -45,21 +45,27 @@ Research use only."""
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; return its exit status, or 1 for an error of the input, 2 for misuse, 130 for Ctrl-C."""
-    parser = build_parser()
-    arguments, rest = parser.parse_known_args(argv)
+    parser, words = build_parser(), list(sys.argv[1:] if argv is None else argv)
+    try:
+        arguments, rest = parser.parse_known_args(words)
+        given = [word.partition("=")[0] for word in rest if word.startswith("--")]
+        if given and hasattr(arguments, "verb") and arguments.stage is None and not arguments.free_options:
+            raise MisuseError(parser, f"unknown option {given[0]} for {arguments.name}")
+    except MisuseError as misuse:
+        if "--json" in words:
+            print_json({"error": str(misuse)})
+        return misuse.told()
     if not hasattr(arguments, "verb"):
         parser.print_help()
         return 2
     try:
         overrides = parse_overrides(rest)
-        if overrides and arguments.stage is None and not arguments.free_options:
-            parser.error(f"unknown option --{next(iter(overrides))} for {arguments.name}")
         configure_logging()
         stop_on_sigterm()
         with stdout_for_json(arguments.json):
             answer = arguments.verb(arguments, overrides) or Answer()
     except KeyboardInterrupt:
-        print("mammo: interrupted; finished epochs are kept, go on with --resume true", file=sys.stderr)
+        print(f"mammo: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
         return 130
     except Exception as error:
         cause = user_error(error)
@@ -73,9 +79,43 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if answer.error else answer.status
 
 
+class MisuseError(Exception):
+    """Words that a parser does not take."""
+
+    def __init__(self, parser: argparse.ArgumentParser, message: str) -> None:
+        super().__init__(message)
+        self.parser = parser
+
+    def told(self) -> int:
+        """Print usage and message to stderr; the exit status."""
+        self.parser.print_usage(sys.stderr)
+        print(f"{self.parser.prog}: error: {self}", file=sys.stderr)
+        return 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser that raises :class:`MisuseError`, so that ``--json`` can tell of it."""
+
+    def error(self, message: str) -> NoReturn:
+        raise MisuseError(self, message)
+
+
+def _how_to_go_on(arguments: argparse.Namespace) -> str:
+    if arguments.stage is not None:
+        from .bundle_run import TRAINING
+
+        trains = arguments.stage.startswith(TRAINING)
+        return "; finished epochs are kept, go on with --resume true" if trains else ""
+    kept = {
+        "prepare": "what the store holds is kept, the same command goes on",
+        "study": "what has ended is kept, the same command goes on",
+    }
+    return f"; {kept[arguments.name]}" if arguments.name in kept else ""
+
+
 def build_parser() -> argparse.ArgumentParser:
     """The parser of all verbs."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="mammo",
         description="Self-supervised and label-efficient mammography AI inside MONAI.",
         epilog=EXAMPLES,

@@ -90,6 +90,7 @@ class Mother:
 
 def _end(asking: socket.socket, process: subprocess.Popen[bytes]) -> None:
     asking.close()
+    process.terminate()  # she heeds it only while she imports, which takes seconds
     process.wait()
 
 
@@ -97,6 +98,7 @@ def bear(descriptor: int, modules: Sequence[str], serve: Callable[[int], None]) 
     """What a mother does, until her owner is dead: fork processes that call ``serve`` with a descriptor."""
     for module in modules:
         __import__(module)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on she has children to end first
     asked, (woken, waking) = socket.socket(fileno=descriptor), os.pipe()
     os.set_blocking(waking, False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
@@ -125,7 +127,8 @@ def _answered(asked: socket.socket, born: dict[int, Connection], serve: Callable
         _live(connection, serve)
     os.close(connection)
     born[process] = Connection(tells, readable=False)
-    born[process].send_bytes(_NUMBER.pack(process))
+    with contextlib.suppress(BrokenPipeError):  # who asked is gone
+        born[process].send_bytes(_NUMBER.pack(process))
     return True
 
 
@@ -134,6 +137,7 @@ def _live(connection: int, serve: Callable[[int], None]) -> NoReturn:
     try:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.setsid()
         serve(connection)
         status = 0

@@ -145,7 +145,7 @@ def _cause(process: Child) -> str:
 def _serve(descriptor: int) -> None:
     """What the process does: until the pipe is closed, or who holds its other end is dead."""
     connection = Connection(descriptor)
-    with contextlib.suppress(EOFError, BrokenPipeError):
+    with contextlib.suppress(EOFError, ConnectionError):
         sys.path[:], folder, environment = connection.recv()
         os.chdir(folder)
         os.environ.clear()
@@ -168,7 +168,7 @@ def _answer(function: Callable[[Any], Any], item: Any) -> _Answer:
 def _send(connection: Connection, answer: _Answer) -> None:
     try:
         connection.send(answer)
-    except BrokenPipeError:
+    except ConnectionError:
         raise
     except Exception:  # what cannot be pickled raises errors of its own
         error = TypeError(f"{type(answer[1] or answer[0]).__name__} cannot be sent from a worker process")

@@ -134,7 +134,8 @@ def training_options(checkpoint: Path) -> dict[str, Any]:
     run = checkpoint.parent.parent
     if "tasks" not in run_configuration(run):
         raise ValueError(
-            f"{checkpoint} is of no classifier; an image-text pretraining scores by sentences: add --prompts ensemble"
+            f"{checkpoint} is of no classifier: give the best.pt of a mammo finetune, or of an image-text pretraining "
+            "(mammo pretrain --bundle mammo_clip), which mammo predict scores by sentences: --prompts ensemble"
         )
     return plain_options(run, SHARED)
 

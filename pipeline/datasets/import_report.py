@@ -19,8 +19,8 @@ class Problem(TypedDict):
 
     ``kind`` is ``"image"`` (the row's image is not there: the row is lost), ``"roi"`` (mask or crop is
     missing or doubtful: the row is kept without it), ``"label"`` (a value that cannot be
-    understood or contradicts another: the row is kept without it), ``"excluded"`` (left out on purpose) or
-    ``"file"`` (a file without use).
+    understood or contradicts another: the row is kept without it), ``"excluded"`` (left out on purpose), ``"column"``
+    (of a table, without use) or ``"file"`` (a file without use).
     """
 
     kind: str

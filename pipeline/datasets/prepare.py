@@ -82,6 +82,8 @@ def prepare_dataset(dataset: str, root: str | Path, out: str | Path, **options: 
     unknown = [name for name in given if name not in known]
     if unknown:
         raise ValueError(f"{dataset} has no option {unknown[0]!r}; it has {', '.join(known)}")
+    for name, value in given.items():
+        _check_number(name, value, str(inspect.signature(ADAPTERS[dataset]).parameters[name].annotation))
     datalist, report = ADAPTERS[dataset](root, **given)
     check_leaks(datalist)
     out = save_datalist(datalist, out, keep_root=True)
@@ -90,6 +92,14 @@ def prepare_dataset(dataset: str, root: str | Path, out: str | Path, **options: 
     problems = report.save(out.with_suffix(".problems.csv"))
     logger.info("%s (sha256 %s), problems in %s", out, datalist_sha256(datalist)[:16], problems.name)
     return datalist
+
+
+def _check_number(name: str, value: Any, annotation: str) -> None:
+    """Refuse words and, for an int, fractions where an adapter takes a number."""
+    wanted = {"float": "a number", "int": "a whole number"}.get(annotation)
+    kinds = (int, float) if annotation == "float" else int
+    if wanted and (isinstance(value, bool) or not isinstance(value, kinds)):
+        raise ValueError(f"--{name} takes {wanted}, and not {value!r}")
 
 
 def prepare_images(datalist: Datalist, store: str | Path, how: Preparation, out: str | Path) -> ScanResult:

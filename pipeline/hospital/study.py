@@ -140,7 +140,7 @@ class StudyEngine:
         result = replace(result, missing_views=missing_views(result.views))
         if not result.scored():
             count = len(result.views)
-            reason = f"none of {count} images could be analysed" if count else "there is no image in it"
+            reason = f"none of {count} images could be analysed" if count else "there is no mammogram in it"
             return replace(result, status=StudyStatus.NOT_ANALYSED, reason=reason)
         breasts = breasts_of(result.views)
         if not breasts:

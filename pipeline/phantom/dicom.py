@@ -1,5 +1,6 @@
 """Write synthetic images as DICOM: full images as Digital Mammography X-Ray, crops and masks as CBIS-DDSM has them."""
 
+import io
 import uuid
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +17,7 @@ from pydicom.uid import (
     SecondaryCaptureImageStorage,
 )
 
+from ..files import write_atomically
 from .version import PHANTOM_VERSION
 from .views import View
 
@@ -98,8 +100,9 @@ def _save(ds: Dataset, path: Path, syntax: str = "explicit") -> None:
     if syntax != "explicit":
         # Named, since GDCM's encoder of RLE, which pydicom would take first, ends the process at some sizes.
         ds.compress(TRANSFER_SYNTAXES[syntax], encoding_plugin="pylibjpeg", generate_instance_uid=False)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ds.save_as(path, enforce_file_format=True)
+    encoded = io.BytesIO()
+    ds.save_as(encoded, enforce_file_format=True)
+    write_atomically(path, encoded.getvalue())  # which says what to do about a full disk, as pydicom does not
 
 
 def write_view(view: View, address: Address, path: Path) -> None:

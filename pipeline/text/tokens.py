@@ -135,7 +135,8 @@ def load_tokenizer(path: Path | str, *, lowercase: bool | None = None) -> TextTo
     file = next((file for file in files if file.is_file()), None)
     if file is None:
         raise ValueError(
-            f"{path} holds neither tokenizer.json nor vocab.txt; write one there by transformers' "
+            f"{path} is no tokenizer.json and no folder with one or with vocab.txt. A run of mammo pretrain --bundle "
+            "mammo_clip leaves one in its folder; a public one is written by transformers' "
             "AutoTokenizer.from_pretrained(...).save_pretrained(folder)"
         )
     settings = _settings(file.with_name("tokenizer_config.json"))

@@ -246,8 +246,16 @@ def test_an_option_that_does_not_exist_is_named(option, words, mammo):
 @pytest.mark.parametrize(
     ("option", "value", "words"),
     [
-        ("max_epochs", "lots", "--max_epochs takes a number, such as 3, and not 'lots'"),
-        ("max_epochs", "1.5", "--max_epochs takes a whole number, such as 3, and not 1.5"),
+        ("max_epochs", "lots", "--max_epochs takes a whole number from 1 up, and not 'lots'"),
+        ("max_epochs", "1.5", "--max_epochs takes a whole number from 1 up, and not 1.5"),
+        ("max_epochs", "true", "--max_epochs takes a whole number from 1 up, and not True"),
+        ("epoch_length", "0", "--epoch_length takes a whole number from 1 up, and not 0"),
+        ("batch_size", "-1", "--batch_size takes a whole number from 1 up, and not -1"),
+        ("num_workers", "1.5", "--num_workers takes a whole number, such as"),
+        ("learning_rate", "true", "--learning_rate takes a number, such as"),
+        ("resume", "flase", "--resume takes true or false, and not 'flase'"),
+        ("resume", "1", "--resume takes true or false, and not 1"),
+        ("augment", "fasle", "--augment takes a list of components, best in an overlay, and not 'fasle'"),
         ("image_size", "224", '--image_size takes a list, such as "[224, 224]", and not 224'),
         ("image_size", "[224, 224", "is no YAML value"),
         ("device", "gpu", "--device gpu cannot be used on this machine"),

@@ -139,9 +139,9 @@ def _list_table(
         raise ValueError(f"the table {given} was not found, neither in {root} nor from where the command runs")
     present = column_names(path)
     mapped = map_columns(columns, present, path)
-    for column in present:
-        if column not in mapped.values():
-            report.add("file", f"a column that is not used: {column}", table=path.name, item=column)
+    spare = ", ".join(column for column in present if column not in mapped.values())
+    if spare:
+        report.add("column", f"not used ({spare}); --columns FIELD=COLUMN uses one", table=path.name, item=spare)
     rows = list(numbered_rows(read_table(path, list(mapped.values()))))
     records: dict[str, Record] = {}
     numbers: dict[str, int] = {}
