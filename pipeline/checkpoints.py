@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from textwrap import shorten
 from typing import Any
 
 import ignite.distributed as idist
@@ -177,12 +178,9 @@ class TrainingCheckpoints:
             try:
                 part.load_state_dict(state[name])
             except (RuntimeError, KeyError, ValueError) as error:
-                lines = str(error).splitlines()
-                more = f" (and {len(lines) - 2} more)" if len(lines) > 2 else ""
-                said = " ".join(line.strip() for line in lines[:2])
                 raise ValueError(
-                    f"{path} does not fit this run's {name}: {said}{more}; resume with the options of that run, or "
-                    "name another --output_dir"
+                    f"{path} does not fit this run's {name}; resume with the options of that run, or name another "
+                    f"--output_dir ({shorten(str(error), 300, placeholder=' ...')})"
                 ) from error
             for key, value in plan.items():
                 setattr(part, key, value)

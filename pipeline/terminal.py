@@ -31,6 +31,8 @@ def configure_logging() -> None:
     """Print our messages as they are; of ignite, which reports every epoch of every engine, warnings only."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
     logging.getLogger("ignite").setLevel(logging.WARNING)
+    for handler in logging.getLogger().handlers:
+        handler.addFilter(is_not_told_again)
     logging.getLogger("monai.bundle.workflows").addFilter(speaks_of_more_than_logging)
 
 
@@ -47,6 +49,11 @@ def stop_on_sigterm() -> None:
 def speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
     """Filter of MONAI's warning that it was given no logging file: our commands configure logging themselves."""
     return not record.getMessage().startswith("Logging file is set to")
+
+
+def is_not_told_again(record: logging.LogRecord) -> bool:
+    """Filter of ignite's words on an error that ends a run: the command tells it, once and last."""
+    return "run is terminating due to exception" not in record.getMessage()
 
 
 def duration(seconds: float) -> str:

@@ -141,6 +141,8 @@ class StudyEngine:
         if not result.scored():
             count = len(result.views)
             reason = f"none of {count} images could be analysed" if count else "there is no mammogram in it"
+            if result.others and not count:
+                reason += f", but {result.others} of other kinds"
             return replace(result, status=StudyStatus.NOT_ANALYSED, reason=reason)
         breasts = breasts_of(result.views)
         if not breasts:

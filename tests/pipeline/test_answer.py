@@ -63,3 +63,21 @@ def test_results_of_a_run_are_the_files_it_wrote(tmp_path):
     began = time.time()
     (tmp_path / "metrics.json").write_text('{"auc": 0.5}')
     assert new_results(tmp_path, began) == {"output_dir": tmp_path, "metrics": {"auc": 0.5}}
+
+
+@pytest.mark.parametrize(
+    ("words", "named"),
+    [
+        (["frob"], "frob"),
+        (["phantom"], "folder"),
+        (["audit", "x", "--oups", "1"], "--oups"),
+        (["folds", "x", "--folds", "a"], "--folds"),
+    ],
+)
+def test_misuse_is_json_too(words, named, capfd):
+    assert main([*words, "--json"]) == 2
+    out, err = capfd.readouterr()
+    assert named in json.loads(out)["error"]
+    assert err.startswith("usage: mammo")
+    assert main(words) == 2
+    assert capfd.readouterr().out == ""

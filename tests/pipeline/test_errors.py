@@ -284,6 +284,56 @@ def test_sigterm_ends_a_command_as_ctrl_c_does(monkeypatch, tmp_path, capsys):
     assert "interrupted" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("verb", "called", "way_out"),
+    [
+        (["demo"], "demo.run_demo", "interrupted\n"),
+        (["phantom", "P"], "phantom.generate", "interrupted\n"),
+        (["prepare", "table", "T"], "datasets.prepare.prepare_dataset", "the same command goes on\n"),
+        (["pretrain"], "bundle_run.run_bundle", "go on with --resume true\n"),
+        (["evaluate"], "bundle_run.run_bundle", "interrupted\n"),
+    ],
+)
+def test_who_interrupts_is_told_a_way_to_go_on_that_there_is(verb, called, way_out, monkeypatch, tmp_path, capsys):
+    def interrupted(*arguments, **options):
+        raise KeyboardInterrupt
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(f"mammo.pipeline.{called}", interrupted)
+    assert main(verb) == 130
+    assert capsys.readouterr().err.endswith(way_out)
+
+
+def test_a_list_of_ones_own_is_not_looked_for_in_the_phantom_of_an_overlay(
+    phantom, cache, listed, monkeypatch, tmp_path
+):
+    monkeypatch.chdir(tmp_path)
+    own = {**listed, "root": str(phantom)}
+    for section in ("training", "validation", "test"):
+        own[section] = [{**one, "image": os.path.relpath(one["image"], phantom)} for one in listed[section]]
+    (tmp_path / "own.json").write_text(json.dumps(own))
+    words = ["--overlay", "tiny", "--datalist", "own.json", "--cache_dir", str(cache), "--image_size", "[128, 64]"]
+    assert main(["pretrain", *words, "--epoch_length", "1", "--batch_size", "2", "--output_dir", "run"]) == 0
+    assert not (tmp_path / "outputs/phantom").exists()
+    assert (tmp_path / "run/checkpoints/best.pt").is_file()
+
+
+@pytest.mark.parametrize("value", ["abc", "true", "[0.2]"])
+def test_an_option_of_a_dataset_of_another_kind_is_refused(value, tmp_path, capsys):
+    assert main(["prepare", "cbis_ddsm", str(tmp_path), "--validation_fraction", value]) == 1
+    assert "--validation_fraction takes a number" in capsys.readouterr().err
+
+
+def test_weights_of_another_size_are_told_in_one_short_line(mammo):
+    assert mammo("pretrain")[0] == 0
+    status, printed = mammo("pretrain", resume="true", size="tiny", max_epochs=2)
+    last = printed.strip().splitlines()
+    assert status == 1
+    (told,) = [line for line in last if line.startswith("mammo: error")]
+    assert "last.pt does not fit this run's model; resume with the options of that run" in told
+    assert len(told) < 700
+
+
 def test_a_run_without_a_dataset_says_how_to_name_one(mammo):
     status, printed = mammo("pretrain", dataset_dir="null")
     assert status == 1

@@ -157,3 +157,19 @@ def _lives(process):
     except ProcessLookupError:
         return False
     return True
+
+
+def test_interrupted_at_the_start_it_ends_at_once_and_says_nothing():
+    """The process that others are forked from imports for seconds what this one then no longer wants."""
+    program = (
+        "import mammo.transforms, time, threading, os, signal\n"
+        "from mammo.pipeline.isolated import call_isolated, pack\n"
+        "threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()\n"
+        "try:\n    call_isolated(pack(time.sleep), 60)\n"
+        "except KeyboardInterrupt:\n    from mammo.pipeline import isolated\n"
+        "    end = isolated._mothers[0].end\n    process = end.peek()[2][1]\n    end()\n"
+        "    print(process.returncode == -signal.SIGTERM)\n"
+    )
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=120)
+    assert ended.stdout == "True\n", "it went on importing"
+    assert "Traceback" not in ended.stderr
