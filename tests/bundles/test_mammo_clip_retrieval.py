@@ -149,7 +149,7 @@ def test_sentences_of_the_command_line_score_as_those_of_zero_shot(small, asked,
     assert main([*call, "--prompts", own, *points]) == 1
     assert "was made with other sentences" in capsys.readouterr().err
     assert main(call) == 1
-    assert "scores by sentences: add --prompts" in capsys.readouterr().err
+    assert "scores by sentences: --prompts ensemble" in capsys.readouterr().err
     assert main([*call[:-3], str(asked / "zero_shot.pt"), "--prompts", "published"]) == 1
     assert "has its own sentences" in capsys.readouterr().err
 

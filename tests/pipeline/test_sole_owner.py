@@ -11,14 +11,17 @@ from mammo.pipeline.sole_owner import _held, sole_owner
 FORK = multiprocessing.get_context("fork")
 
 
-def hold(folder, ready, orphan=None):
+def hold(folder, ready, orphan):
     with sole_owner(folder, "--output_dir"):
-        if orphan is not None:
-            process = FORK.Process(target=time.sleep, args=(60,))
-            process.start()
-            orphan.value = process.pid
-        ready.set()
+        FORK.Process(target=live, args=(ready, orphan)).start()
         time.sleep(60)
+
+
+def live(ready, orphan):
+    """A child that has begun, and so let go of what its parent owns."""
+    orphan.value = os.getpid()
+    ready.set()
+    time.sleep(60)
 
 
 @pytest.fixture

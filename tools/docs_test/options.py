@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
-import io
 import shlex
 import sys
 from collections.abc import Iterable
@@ -17,7 +15,7 @@ from pathlib import Path
 
 import yaml
 
-from ...pipeline.cli import build_parser, parse_overrides
+from ...pipeline.cli import MisuseError, build_parser, parse_overrides
 from ...pipeline.stage_options import config_files, configurations
 
 __all__ = ["wrong_options"]
@@ -29,14 +27,10 @@ SENTENCE = {"sentence", "images"}
 def wrong_options(command: str) -> str:
     """Why ``mammo ...`` would be refused before it does anything; "" where it would not."""
     words = shlex.split(command.replace("\\\n", " "), comments=True)[1:]
-    said = io.StringIO()
     try:
-        with contextlib.redirect_stderr(said):
-            arguments, rest = build_parser().parse_known_args(words)
+        arguments, rest = build_parser().parse_known_args(words)
         overrides = parse_overrides(rest)
-    except SystemExit:
-        return said.getvalue().strip().splitlines()[-1]
-    except ValueError as error:
+    except (MisuseError, ValueError) as error:
         return str(error)
     known = _known(arguments)
     if known is None or SENTENCE & set(overrides):

@@ -168,7 +168,7 @@ def test_lower_casing_that_cannot_be_taken_away_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("files", "words"),
     [
-        ({}, "neither tokenizer.json nor vocab.txt"),
+        ({}, "no folder with one or with vocab.txt"),
         ({"tokenizer.json": "{}"}, "is not a tokenizer.json that"),
         ({"vocab.txt": "[PAD]\n[UNK]\nmass\n"}, r"has no token \[CLS\]"),
         ({"vocab.txt": "[PAD]\n", "tokenizer_config.json": "[1"}, "tokenizer_config.json is not a JSON object"),

@@ -115,7 +115,8 @@ def test_given_columns_win_and_unused_ones_are_told_but_not_copied(make):
     record = by_id(datalist)["a.png"]
     assert record["patient_id"] == "P1"
     assert "Doe" not in str(record)
-    assert {p["item"] for p in report.problems} == {"patient_id", "Surname"}
+    assert [p["item"] for p in report.problems] == ["patient_id, Surname"]
+    assert "1 x column: not used (patient_id, Surname); --columns FIELD=COLUMN uses one" in report.summary()
 
 
 def test_a_view_that_names_the_side_fills_it_and_contradictions_are_told(make):
