@@ -22,8 +22,8 @@ TRAINING = ("pretrain", "finetune", "linear_probe", "detect", "factor_train")
 """How the names of stages begin that leave weights; the others leave tables and figures."""
 EMBEDDED = "$str(embedded."
 """How an overlay's ``dataset_dir`` begins that makes a phantom where no dataset is named."""
-FROM_ONE = ("max_epochs", "epoch_length", "batch_size", "val_interval", "accumulate", "save_steps")
-"""Options that count what there must be one of; ignite takes an epoch of no step, and writes a record of nothing."""
+FROM_ONE = ("max_epochs", "epoch_length", "batch_size", "val_interval", "accumulate", "save_steps", "block_size")
+"""Options of which there must be one at least; ignite takes an epoch of no step, and writes a record of nothing."""
 
 
 def run_bundle(
@@ -60,6 +60,7 @@ def run_bundle(
             workflow.parser[name] = value
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"unknown option {name!r}: the configuration has no such place ({error})") from error
+    _check_blocks(workflow.parser.get())
     logger.info("the same by MONAI: %s", monai_command(files, overrides))
     with sole_owner(config["output_dir"], "--output_dir"):
         # The parser resolves in place when it parses: what a reader wants is the text before that.
@@ -115,6 +116,14 @@ def _wanted(name: str, value: Any, default: Any) -> str:
     if isinstance(default, list) and isinstance(value, str) and any(isinstance(part, dict) for part in default):
         return "a list of components, best in an overlay"
     return ""
+
+
+def _check_blocks(config: Mapping[str, Any]) -> None:
+    """Refuse a size that no blocks fill at once: the masking sees it only after hours of preparing images."""
+    size, block = config.get("image_size"), config.get("block_size")
+    whole = isinstance(size, list) and all(isinstance(number, int) for number in [*size, block])
+    if whole and config.get("reconstruction_weight", 1) and any(side % block for side in size):
+        raise ValueError(f"--image_size {size} is no multiple of blocks of --block_size {block} pixels")
 
 
 def _check_device(value: Any) -> None:

@@ -258,6 +258,8 @@ def test_an_option_that_does_not_exist_is_named(option, words, mammo):
         ("augment", "fasle", "--augment takes a list of components, best in an overlay, and not 'fasle'"),
         ("image_size", "224", '--image_size takes a list, such as "[224, 224]", and not 224'),
         ("image_size", "[224, 224", "is no YAML value"),
+        ("image_size", "[100, 64]", "--image_size [100, 64] is no multiple of blocks of --block_size"),
+        ("block_size", "0", "--block_size takes a whole number from 1 up, and not 0"),
         ("device", "gpu", "--device gpu cannot be used on this machine"),
     ],
 )
