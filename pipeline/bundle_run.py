@@ -121,8 +121,9 @@ def _wanted(name: str, value: Any, default: Any) -> str:
 def _check_blocks(config: Mapping[str, Any]) -> None:
     """Refuse a size that no blocks fill at once: the masking sees it only after hours of preparing images."""
     size, block = config.get("image_size"), config.get("block_size")
-    whole = isinstance(size, list) and all(isinstance(number, int) for number in [*size, block])
-    if whole and config.get("reconstruction_weight", 1) and any(side % block for side in size):
+    if not isinstance(size, list) or not all(isinstance(number, int) for number in [*size, block]):
+        return  # no blocks in this stage, or a size that an expression gives
+    if config.get("reconstruction_weight", 1) and any(side % block for side in size):
         raise ValueError(f"--image_size {size} is no multiple of blocks of --block_size {block} pixels")
 
 
