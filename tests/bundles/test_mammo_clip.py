@@ -1,6 +1,7 @@
 """Image-text pretraining and zero-shot on a tiny phantom with its reports."""
 
 import json
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ from mammo.networks import encoder_state
 from mammo.pipeline.bundle_run import run_bundle
 from mammo.pipeline.cli import main
 from mammo.pipeline.datasets import load_datalist, save_datalist
+from mammo.pipeline.terminal import user_error
 from mammo.pipeline.text import load_tokenizer
 
 pytest.importorskip("transformers")
@@ -39,6 +41,15 @@ def test_pretraining_leaves_weights_words_and_the_terms_of_its_loss(pretrained):
     assert words.tokenizer.token_to_id("mass") is not None
     weights = torch.load(pretrained / "checkpoints/best.pt", weights_only=True)
     assert weights["text_encoder.model.embeddings.word_embeddings.weight"].shape[0] == words.vocabulary_size
+
+
+def test_without_its_extra_it_says_so_before_images_are_prepared(small, tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "transformers", None)
+    more = {"output_dir": str(tmp_path / "run"), "cache_dir": str(tmp_path / "cache")}
+    with pytest.raises(RuntimeError) as told:
+        run_bundle("mammo_clip", "pretrain", overrides=small | more)
+    assert "pip install 'mammo[clip]'" in str(user_error(told.value))
+    assert not (tmp_path / "cache").exists()
 
 
 def test_the_image_encoder_starts_a_classifier_of_another_bundle(small, pretrained, tmp_path):
