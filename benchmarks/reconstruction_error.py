@@ -95,7 +95,7 @@ def report(errors: dict[str, np.ndarray], records: list[Record]) -> dict[str, fl
                 found = bootstrap(over_seeds(values, np.random.default_rng(1)), patients[rows])
                 middle, low, high = 1e3 * np.array([found.value, found.low, found.high], dtype=float)
                 cells.append(f"{middle:.1f} ({low:.1f} to {high:.1f})")
-            differences[f"{kind}_{name}"] = round(float((two - one).mean()), 5)
+            differences[f"{kind}_{name}_mse_minus_l1"] = round(float((two - one).mean()), 5)
             print(f"{kind:<14} {rows.sum():>6} {name:<12} " + " ".join(f"{cell:>26}" for cell in cells))
     return differences
 
