@@ -40,7 +40,7 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
 
 
 def load_network(network: Network, path: str | Path, device: torch.device | str | None = None) -> Network:
-    """Fill a whole network with the weights of a checkpoint and return it, on ``device`` where one is given.
+    """Fill a whole network with the weights of a checkpoint and return it in evaluation mode, on ``device`` where given.
 
     What a classifier was trained with beside its labels (:class:`MaskedReconstruction`) is left aside.
 
@@ -49,7 +49,7 @@ def load_network(network: Network, path: str | Path, device: torch.device | str 
     """
     state = {name: tensor for name, tensor in read_state(Path(path)).items() if not name.startswith("reconstruction.")}
     _fill(network, state, Path(path))
-    return network if device is None else network.to(device)
+    return (network if device is None else network.to(device)).eval()
 
 
 def _fill(module: nn.Module, state: State, path: Path) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import NamedTuple, cast
 
 import torch
+from monai.data import MetaTensor
 from monai.networks.blocks import Convolution
 from monai.networks.nets.swin_unetr import BasicLayer, SwinTransformer
 from monai.utils import StrEnum, look_up_option
@@ -188,7 +189,7 @@ class SwinEncoder(nn.Module):
 
     def kept_tokens(self, pixels: Tensor) -> Tensor:
         """Tokens ``(B, 1, h, w)`` bool that hold any pixel of ``(B, 1, H, W)`` that is not 0."""
-        return F.max_pool2d((pixels != 0).float(), self.patch_size, ceil_mode=True) > 0
+        return F.max_pool2d((_plain(pixels) != 0).float(), self.patch_size, ceil_mode=True) > 0
 
     def embed(self, x: Tensor) -> Tensor:
         """Patch embedding ``(B, embed_dim, ceil(H / patch_size), ceil(W / patch_size))`` of an image."""
@@ -198,7 +199,7 @@ class SwinEncoder(nn.Module):
                 f"the encoder takes images (B, {self.in_channels}, H, W), got {tuple(x.shape)}; "
                 f"build it with in_channels={x.shape[1] if x.ndim == 4 else '...'} or select the channels"
             )
-        return self.swin.pos_drop(self.swin.patch_embed((x - self.image_mean) / self.image_std))
+        return self.swin.pos_drop(self.swin.patch_embed((_plain(x) - self.image_mean) / self.image_std))
 
     def encode(self, tokens: Tensor, kept: Tensor | None = None) -> list[Tensor]:
         """The five maps of :meth:`forward` from the patch embedding, which is the first of them.
@@ -220,6 +221,11 @@ class SwinEncoder(nn.Module):
         """The four stages: blocks, and patch merging behind all but the last."""
         first, second, third, last = (cast(BasicLayer, getattr(self.swin, f"layers{i}")[0]) for i in (1, 2, 3, 4))
         return first, second, third, last
+
+
+def _plain(x: Tensor) -> Tensor:
+    """A tensor without MONAI's metadata, which a loader collates and which every operation would carry along."""
+    return x.as_tensor() if isinstance(x, MetaTensor) else x
 
 
 def _conv_stem(in_channels: int, embed_dim: int, patch_size: int) -> nn.Module:

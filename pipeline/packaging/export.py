@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import logging
 import os
 import shutil
@@ -28,6 +29,20 @@ __all__ = ["FORMS", "export_bundle"]
 
 logger = logging.getLogger(__name__)
 
+README = """# {name}
+
+A classifier of mammograms of the bundle `{bundle}`, as `mammo bundle export` wrote it. {notice} What it was trained on, how well it did and by
+which thresholds: `configs/metadata.json`. The package `mammo` must be installed.
+
+    mammo bundle verify {name}                                    # beside this folder: is it whole?
+    mammo process STUDY RESULTS --checkpoint {name}               # a study to DICOM results
+    cd {name}                                                     # paths in the configuration are relative to it
+    MONAI_EVAL_EXPR=0 python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_file predictions.csv
+
+From Python, in this folder: `ConfigParser.load_config_file("configs/inference.json")`, then the parsed `preprocessing` takes `{{"image": path}}`
+and `network` its `image` with a batch axis. `models/` holds the same network as state dict and safetensors, and, with logits and
+explanation in one graph, as TorchScript and ONNX where they were asked for.
+"""
 FORMS = ("torchscript", "onnx")
 """Beside the weights as state dict and as safetensors, which are always written."""
 
@@ -64,8 +79,8 @@ def export_bundle(
         raise ValueError(f"unknown form {unknown[0]!r}; known are {', '.join(FORMS)}")
     root = bundle_of(checkpoint)
     configuration = inference_configuration(root, training_options(checkpoint))
-    parser = ConfigParser(configuration)
-    parser.update({"checkpoint": str(checkpoint)})
+    # A copy: the parser works in place, and what is written must name the weights beside it, not those of the run.
+    parser = ConfigParser(copy.deepcopy(configuration) | {"checkpoint": str(checkpoint)})
     network = parser.get_parsed_content("network").cpu()
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{out.name}-", dir=out.parent) as temporary:
@@ -123,9 +138,9 @@ def _measures(metrics: Mapping[str, Any]) -> dict[str, str]:
 
 def _write_configuration(folder: Path, root: Path, configuration: Mapping[str, Any]) -> None:
     write_json(folder / INFERENCE, configuration)
-    for name in ("LICENSE", "docs/README.md"):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(root / name, folder / name)
+    shutil.copyfile(root / "LICENSE", folder / "LICENSE")
+    (folder / "docs").mkdir()
+    (folder / "docs/README.md").write_text(README.format(name=folder.name, bundle=root.name, notice=NOTICE), encoding="utf-8")
 
 
 def _write_weights(folder: Path, network: MammogramClassifier, size: Sequence[int], forms: Sequence[str]) -> None:

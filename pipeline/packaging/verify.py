@@ -60,6 +60,8 @@ def check_bundle(folder: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     """
     about, configuration = read_json(folder / METADATA), read_json(folder / INFERENCE)
     check_targets(configuration, folder / INFERENCE)
+    if configuration.get("checkpoint", WEIGHTS) != WEIGHTS:
+        raise ValueError(f"{folder / INFERENCE} names other weights than {WEIGHTS}; export the bundle again")
     missing = [name for name in ("weights", "data") if not about.get("licences", {}).get(name)]
     if missing:
         raise ValueError(f"{folder / METADATA}: licences.{missing[0]} is missing; a bundle without it must not be used")

@@ -99,7 +99,7 @@ def test_whole_network_comes_back(tmp_path, source):
     network, other = MammogramClassifier(source), MammogramClassifier(SwinEncoder(size="micro"))
     torch.save(network.state_dict(), tmp_path / "model.pt")
     x = torch.rand(1, 2, 64, 64)
-    torch.testing.assert_close(load_network(other, tmp_path / "model.pt").eval()(x), network.eval()(x))
+    torch.testing.assert_close(load_network(other, tmp_path / "model.pt")(x), network.eval()(x))
 
 
 def test_a_bit_that_is_not_what_was_saved_is_refused(tmp_path, source):

@@ -1,7 +1,8 @@
 import pytest
 import torch
-from mammo.networks import SwinEncoder, SwinSize
+from mammo.networks import MammogramClassifier, SwinEncoder, SwinMIM, SwinSize
 from mammo.networks.swin import LAYOUTS
+from monai.data import MetaTensor
 from monai.networks.nets.swin_unetr import SwinTransformer
 
 
@@ -146,3 +147,18 @@ def test_a_convolutional_stem_covers_any_image_with_the_tokens_of_the_linear_one
 
 def test_the_published_sizes_keep_the_linear_patch_embedding():
     assert SwinEncoder(size="tiny").swin.patch_embed.proj.weight.shape == (96, 1, 4, 4)
+
+
+@pytest.mark.parametrize("tokens", ["all", "breast"])
+def test_what_a_monai_loader_collates_trains_as_plain_tensors_do(encoder, tokens):
+    x = torch.rand(2, 2, 64, 96)
+    x[:, 1] = (x[:, 1] > 0.3).float()
+    classifier, autoencoder = MammogramClassifier(encoder, tokens=tokens), SwinMIM(encoder, tokens=tokens)
+    hidden = torch.zeros(2, 1, 64, 96)
+    hidden[:, :, :32] = 1.0
+    for network, more in ((classifier.eval(), ()), (autoencoder.eval(), (hidden,))):
+        plain = network(x, *more)
+        given = network(MetaTensor(x), *map(MetaTensor, more))
+        torch.testing.assert_close(torch.as_tensor(given), plain, rtol=0, atol=0)
+        network.train()(MetaTensor(x), *map(MetaTensor, more)).square().mean().backward()
+        network.eval()

@@ -114,12 +114,15 @@ def test_the_metadata_says_what_a_hospital_asks_for(bundle):
 
 
 def test_monai_runs_it_without_evaluating_anything(bundle, tmp_path):
-    """`MONAI_EVAL_EXPR=0`, as a hospital should set it, in the bundle's folder."""
+    """`MONAI_EVAL_EXPR=0`, as a hospital should set it, in the folder of a bundle that went where its run is not."""
+    there = tmp_path / "elsewhere" / bundle.name
+    shutil.copytree(bundle, there)
+    assert str(bundle.parent) not in (there / "configs/inference.json").read_text()
     write_study(tmp_path / "images", index=1, seed=77, preset="demo", unaffected=False)
     command = [sys.executable, "-m", "monai.bundle", "run", "--config_file", "configs/inference.json"]
     command += ["--dataset_dir", str(tmp_path / "images"), "--output_file", str(tmp_path / "scores.csv")]
     environment = os.environ | {"MONAI_EVAL_EXPR": "0"}
-    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True)
+    done = subprocess.run(command, cwd=there, env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
     assert (tmp_path / "scores.csv").read_text().count(",scored,") == 2
 
