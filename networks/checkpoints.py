@@ -40,7 +40,7 @@ def load_encoder(encoder: Network, path: str | Path | None) -> Network:
 
 
 def load_network(network: Network, path: str | Path, device: torch.device | str | None = None) -> Network:
-    """Fill a whole network with the weights of a checkpoint and return it in evaluation mode, on ``device`` where given.
+    """Fill a whole network with the weights of a checkpoint and return it in evaluation mode, on ``device`` if given.
 
     What a classifier was trained with beside its labels (:class:`MaskedReconstruction`) is left aside.
 

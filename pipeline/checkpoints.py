@@ -18,6 +18,7 @@ from monai.engines import Workflow
 from torch import nn
 
 from ..networks.checkpoints import read_torch_file
+from .evidence.run_files import keep_configuration
 from .files import sweep, temporary_name
 from .finite import NonFiniteError, first_not_finite
 from .resume import ResumableLoader, random_state
@@ -147,6 +148,7 @@ class TrainingCheckpoints:
         if idist.get_rank() == 0 and evaluator.state.best_metric_epoch == evaluator.state.epoch:
             _require_finite(self.network, self.directory / "best.pt", evaluator.state.epoch)
             save_atomically(self.network.state_dict(), self.directory / "best.pt")
+            keep_configuration(self.directory.parent)
 
     def save_last(self, trainer: Workflow) -> None:
         """Keep everything that a resumed run needs."""

@@ -8,18 +8,18 @@ from typing import Any
 
 import yaml
 
-from .evidence.run_files import CONFIGURATION
+from .evidence.run_files import training_configuration
 
 __all__ = ["is_code", "is_evaluated", "plain_options", "run_configuration"]
 
 
 def run_configuration(run: Path) -> dict[str, Any]:
-    """The ``config.yaml`` of a run folder, as it stands.
+    """The ``config.yaml`` of the run that left the weights in a folder, as it stands.
 
     Raises:
         ValueError: there is none, or it holds no options.
     """
-    path = run / CONFIGURATION
+    path = training_configuration(run)
     if not path.is_file():
         raise ValueError(f"no {path}: give a checkpoint inside the folder of its run, which tells the network")
     try:
@@ -37,10 +37,10 @@ def plain_options(run: Path, names: Iterable[str]) -> dict[str, Any]:
     Raises:
         ValueError: as :func:`run_configuration`, or one of them would run as code.
     """
-    config = run_configuration(run)
+    config, path = run_configuration(run), training_configuration(run)
     options = {name: config[name] for name in names if name in config}
     if code := [name for name, value in options.items() if is_code(value)]:
-        raise ValueError(f"{run / CONFIGURATION}: {', '.join(code)} would run as code; write the value itself there")
+        raise ValueError(f"{path}: {', '.join(code)} would run as code; write the value itself there")
     return options
 
 

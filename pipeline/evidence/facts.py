@@ -13,7 +13,7 @@ import yaml
 from ...networks import read_state
 from ..datasets.records import load_datalist
 from ..datasets.schema import SECTIONS
-from .run_files import CONFIGURATION, ENVIRONMENT, METRICS, OPERATING_POINTS, read_json
+from .run_files import CONFIGURATION, ENVIRONMENT, METRICS, OPERATING_POINTS, read_json, training_configuration
 
 AUTHORS = "to be filled by the authors"
 """How a document marks what no run can know."""
@@ -82,7 +82,7 @@ def gather_facts(directory: Path, *, datalist: Path, checkpoint: Path) -> RunFac
         points=_optional_json(directory / OPERATING_POINTS),
         environment=_optional_json(directory / ENVIRONMENT),
         configuration=_optional_yaml(directory / CONFIGURATION),
-        training=_optional_yaml(checkpoint.parent.parent / CONFIGURATION),
+        training=_optional_yaml(training_configuration(checkpoint.parent.parent)),
         datalist=about,
         sections={name: _count(content[name]) for name in SECTIONS if content.get(name)},
         parameters=_count_parameters(checkpoint),

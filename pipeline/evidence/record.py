@@ -20,11 +20,14 @@ from .run_files import (
     OPERATING_POINTS,
     PREDICTIONS,
     read_json,
+    training_configuration,
 )
 
 logger = logging.getLogger(__name__)
 
 EVIDENCE = "evidence.json"
+TRAINING = "training"
+"""Among the inputs, the configuration that made the checkpoint."""
 OWN_FILES = (
     PREDICTIONS, METRICS, OPERATING_POINTS, CONFIGURATION, ENVIRONMENT,
     "quarantine.csv", "slices.csv", *EXPLANATION_FILES,
@@ -48,6 +51,9 @@ class EvidenceWriter:
     ) -> None:
         self.directory = Path(directory)
         self.outside = {"datalist": Path(datalist), "checkpoint": Path(checkpoint)}
+        options = training_configuration(Path(checkpoint).parent.parent)
+        if options.is_file():
+            self.outside[TRAINING] = options
         if twin is not None:
             self.outside["twin"] = Path(twin)
 

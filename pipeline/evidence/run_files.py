@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from ..files import write_atomically
+
 PREDICTIONS = "predictions.csv"
 METRICS = "metrics.json"
 OPERATING_POINTS = "operating_points.json"
@@ -25,6 +27,24 @@ def remove_earlier(folder: Path, names: Sequence[str] = EXPLANATION_FILES) -> No
     """
     for name in names:
         (folder / name).unlink(missing_ok=True)
+
+
+def training_configuration(run: Path) -> Path:
+    """The configuration that made a run's weights.
+
+    It lies beside them; that of the run folder is of whoever began there last, even if it was refused.
+    """
+    kept = run / "checkpoints" / CONFIGURATION
+    return kept if kept.is_file() else run / CONFIGURATION
+
+
+def keep_configuration(run: Path) -> None:
+    """Keep the configuration of a run folder beside the weights that it has just made."""
+    made, kept = run / CONFIGURATION, run / "checkpoints" / CONFIGURATION
+    if not made.is_file():
+        kept.unlink(missing_ok=True)
+    elif not kept.is_file() or kept.read_bytes() != made.read_bytes():
+        write_atomically(kept, made.read_bytes())
 
 
 def evaluation_folder(run: str | Path) -> Path:

@@ -12,8 +12,8 @@ from typing import Any
 from ..evaluation import evaluate_table
 from ..metrics import read_predictions
 from .hashes import sha256_of
-from .record import EVIDENCE
-from .run_files import METRICS, OPERATING_POINTS, PREDICTIONS, evaluation_folder, read_json
+from .record import EVIDENCE, TRAINING
+from .run_files import METRICS, OPERATING_POINTS, PREDICTIONS, evaluation_folder, read_json, training_configuration
 
 RELATIVE_TOLERANCE = 1e-9
 """Another machine may sum in another order: two numbers this close are the same."""
@@ -54,10 +54,13 @@ def verify_run(run: str | Path, *, moved: Mapping[str, Path] | None = None) -> V
         raise FileNotFoundError(f"{folder}: no {EVIDENCE}; evaluate the classifier again to have one")
     evidence = read_json(folder / EVIDENCE)
     report = VerificationReport()
+    places = dict(moved or {})
+    if "checkpoint" in places:  # its options went with it
+        places[TRAINING] = training_configuration(places["checkpoint"].parent.parent)
     for name, expected in _entries(evidence, "files", folder):
         _check_hash(name, folder / name, expected, report)
     for name, expected in _entries(evidence, "inputs", folder):
-        path = (moved or {}).get(name) or folder / expected["path"]
+        path = places.get(name) or folder / expected["path"]
         _check_hash(name, path, expected["sha256"], report)
     _check_metrics(folder, report)
     _note_versions(evidence.get("versions") or {}, report)

@@ -11,7 +11,7 @@ from typing import Any
 from monai.bundle import ConfigParser
 
 from ...bundles import bundle_root
-from ..evidence.run_files import CONFIGURATION, OPERATING_POINTS
+from ..evidence.run_files import OPERATING_POINTS, training_configuration
 from ..inference import read_operating_points
 from ..predict import run_inference
 from ..run_options import is_code, plain_options, run_configuration
@@ -82,7 +82,8 @@ def _options(run: Path) -> dict[str, Any]:
     config = run_configuration(run)
     if "embed_dim" not in config:
         raise ValueError(
-            f"{run / CONFIGURATION} is of no image-text pretraining, and sentences need one; mammo predict without them"
+            f"{training_configuration(run)} is of no image-text pretraining, and sentences need one; mammo predict "
+            "without them"
         )
     # Where the tokenizer is no folder, it was learned and lies in the run folder, as zero_shot.yaml says.
     words = ("tokenizer",) if not is_code(config.get("tokenizer")) else ()

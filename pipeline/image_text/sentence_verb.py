@@ -12,7 +12,7 @@ from monai.bundle import ConfigWorkflow
 
 from ...bundles import bundle_root
 from ..bundle_run import run_bundle
-from ..evidence.run_files import CONFIGURATION
+from ..evidence.run_files import training_configuration
 from ..run_options import is_code, run_configuration
 
 __all__ = ["explain_sentence"]
@@ -45,7 +45,7 @@ def explain_sentence(overrides: Mapping[str, Any], overlays: Sequence[str] = ())
 def _of_training(checkpoint: Path, knobs: Mapping[str, Any]) -> dict[str, Any]:
     """The options of the run that left a checkpoint, as far as the stage has them."""
     run = checkpoint.parent.parent
-    if not (run / CONFIGURATION).is_file():
+    if not training_configuration(run).is_file():
         return {}
     # The run's own expressions are those of its stage; this stage has its own.
     trained = {name: value for name, value in run_configuration(run).items() if not is_code(value)}

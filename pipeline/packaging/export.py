@@ -31,17 +31,21 @@ logger = logging.getLogger(__name__)
 
 README = """# {name}
 
-A classifier of mammograms of the bundle `{bundle}`, as `mammo bundle export` wrote it. {notice} What it was trained on, how well it did and by
-which thresholds: `configs/metadata.json`. The package `mammo` must be installed.
+A classifier of mammograms of the bundle `{bundle}`, as `mammo bundle export` wrote it. {notice}
+What it was trained on, how well it did and by which thresholds: `configs/metadata.json`. The package `mammo` must be
+installed. Beside this folder:
 
-    mammo bundle verify {name}                                    # beside this folder: is it whole?
-    mammo process STUDY RESULTS --checkpoint {name}               # a study to DICOM results
-    cd {name}                                                     # paths in the configuration are relative to it
-    MONAI_EVAL_EXPR=0 python -m monai.bundle run --config_file configs/inference.json --dataset_dir IMAGES --output_file predictions.csv
+    mammo bundle verify {name}
+    mammo process STUDY RESULTS --checkpoint {name}
 
-From Python, in this folder: `ConfigParser.load_config_file("configs/inference.json")`, then the parsed `preprocessing` takes `{{"image": path}}`
-and `network` its `image` with a batch axis. `models/` holds the same network as state dict and safetensors, and, with logits and
-explanation in one graph, as TorchScript and ONNX where they were asked for.
+By MONAI, inside it, since paths in the configuration are relative to it:
+
+    MONAI_EVAL_EXPR=0 python -m monai.bundle run --config_file configs/inference.json \\
+        --dataset_dir IMAGES --output_file predictions.csv
+
+From Python, inside it: of `ConfigParser.load_config_file("configs/inference.json")` the parsed `preprocessing` takes
+`{{"image": path}}`, and `network` its `image` with a batch axis. `models/` holds the network as state dict and
+safetensors, and with logits and explanation in one graph as TorchScript and ONNX, where they were asked for.
 """
 FORMS = ("torchscript", "onnx")
 """Beside the weights as state dict and as safetensors, which are always written."""
@@ -140,7 +144,9 @@ def _write_configuration(folder: Path, root: Path, configuration: Mapping[str, A
     write_json(folder / INFERENCE, configuration)
     shutil.copyfile(root / "LICENSE", folder / "LICENSE")
     (folder / "docs").mkdir()
-    (folder / "docs/README.md").write_text(README.format(name=folder.name, bundle=root.name, notice=NOTICE), encoding="utf-8")
+    (folder / "docs/README.md").write_text(
+        README.format(name=folder.name, bundle=root.name, notice=NOTICE), encoding="utf-8"
+    )
 
 
 def _write_weights(folder: Path, network: MammogramClassifier, size: Sequence[int], forms: Sequence[str]) -> None:

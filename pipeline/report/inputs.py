@@ -119,7 +119,7 @@ def read_run(name: str, folder: Path) -> Run:
     predictions = _find(folder, "predictions.csv")
     metrics = _find(folder, "metrics.json")
     quarantine = _find(folder, "quarantine.csv")
-    configuration = _find(folder, "config.yaml")
+    configuration = _find(folder, "checkpoints/config.yaml") or _find(folder, "config.yaml")
     environment = _find(folder, "environment.json")
     evidence = _find(folder, "evidence.json")
     return Run(

@@ -15,6 +15,7 @@ import torch
 from mammo.networks import SwinEncoder
 from mammo.pipeline.cli import main
 from mammo.pipeline.handlers import HistoryWriter
+from mammo.pipeline.run_options import run_configuration
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 MPEG4 = "1.2.840.10008.1.2.4.102"
@@ -268,6 +269,15 @@ def test_an_option_of_another_kind_is_refused_before_anything_is_read(option, va
     assert status == 1
     assert words in printed
     assert not (tmp_path / "run").exists()
+
+
+def test_a_refused_run_leaves_the_options_of_the_weights_that_are_there(mammo, tmp_path):
+    assert mammo("pretrain")[0] == 0
+    made = run_configuration(tmp_path / "run")
+    assert mammo("pretrain", size="tiny", image_size="[64, 64]", datalist="nowhere.json")[0] == 1
+    assert run_configuration(tmp_path / "run") == made
+    assert mammo("pretrain", image_size="[64, 64]")[0] == 0
+    assert run_configuration(tmp_path / "run")["image_size"] == [64, 64]
 
 
 def test_a_folder_may_be_named_by_a_number(mammo, tmp_path, monkeypatch):

@@ -21,12 +21,12 @@ def test_an_untouched_run_is_verified(run, capsys):
 def test_evidence_names_what_was_run(run):
     evidence = json.loads((run / "test/evidence.json").read_text())
     assert {"predictions.csv", "metrics.json", "operating_points.json", "config.yaml"} <= set(evidence["files"])
-    assert set(evidence["inputs"]) == {"datalist", "checkpoint"}
+    assert set(evidence["inputs"]) == {"datalist", "checkpoint", "training"}
     assert (evidence["seed"], evidence["git_revision"], evidence["command"]) == (3, "0123456789ab", "mammo evaluate")
     assert evidence["inputs"]["checkpoint"]["sha256"] == sha256_of(run / "checkpoints/best.pt")
 
 
-@pytest.mark.parametrize("name", ["test/config.yaml", "checkpoints/best.pt", "../datalist.json"])
+@pytest.mark.parametrize("name", ["test/config.yaml", "checkpoints/best.pt", "config.yaml", "../datalist.json"])
 def test_a_changed_file_is_named_and_the_exit_status_is_1(run, name, capsys):
     path = run / name
     path.write_bytes(path.read_bytes() + b"\n")
