@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import difflib
+import json
 import logging
+import re
 import shlex
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from .run_folder import write_configuration
+from .run_options import other_pictures
 from .sole_owner import sole_owner
 from .stage_options import config_files
 
@@ -61,6 +64,9 @@ def run_bundle(
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"unknown option {name!r}: the configuration has no such place ({error})") from error
     _check_blocks(workflow.parser.get())
+    _check_overlays(overlays, files[0], config)
+    if other := other_pictures(workflow.parser.get()):
+        logger.warning("these are not the pictures that the checkpoint knows: %s", "; ".join(other))
     logger.info("the same by MONAI: %s", monai_command(files, overrides))
     with sole_owner(config["output_dir"], "--output_dir"):
         # The parser resolves in place when it parses: what a reader wants is the text before that.
@@ -84,9 +90,7 @@ def check_overrides(overrides: Mapping[str, Any], config: Mapping[str, Any]) -> 
     for name, value in overrides.items():
         top = name.replace("#", "::").split("::")[0]
         if top not in config:
-            near = difflib.get_close_matches(top, config, n=3)
-            hint = f"; did you mean {' or '.join(near)}?" if near else ""
-            raise ValueError(f"unknown option {name!r}{hint}")
+            raise ValueError(f"unknown option {name!r}{_nearest(top, config)}")
         if name == "device":
             _check_device(value)
         if isinstance(value, str) and value.startswith(("$", "@")):
@@ -125,6 +129,24 @@ def _check_blocks(config: Mapping[str, Any]) -> None:
         return  # no blocks in this stage, or a size that an expression gives
     if config.get("reconstruction_weight", 1) and any(side % block for side in size):
         raise ValueError(f"--image_size {size} is no multiple of blocks of --block_size {block} pixels")
+
+
+def _check_overlays(overlays: Sequence[str | Path], stage: Path, config: Mapping[str, Any]) -> None:
+    """Warn of a key that only an overlay of the user's own has and that nothing refers to: a slip, in silence."""
+    known = ConfigParser.load_config_file(stage)
+    text = json.dumps(config, default=str)
+    for overlay in map(Path, overlays):
+        if not overlay.is_file():
+            continue  # a name: one of the bundle's, which are for several stages
+        for key in ConfigParser.load_config_file(overlay):
+            name = re.split("#|::", key.lstrip("+"))[0]
+            if name not in known and not re.search(rf"@{re.escape(name)}\b", text):
+                logger.warning("%s sets %s, which nothing uses%s", overlay, name, _nearest(name, known))
+
+
+def _nearest(name: str, known: Iterable[str]) -> str:
+    near = difflib.get_close_matches(name, known, n=3)
+    return f"; did you mean {' or '.join(near)}?" if near else ""
 
 
 def _check_device(value: Any) -> None:

@@ -10,7 +10,10 @@ import yaml
 
 from .evidence.run_files import training_configuration
 
-__all__ = ["is_code", "is_evaluated", "plain_options", "run_configuration"]
+__all__ = ["is_code", "is_evaluated", "other_pictures", "plain_options", "run_configuration"]
+
+PREPARATION = ("image_size", "resize", "background", "margin_px", "image_mean", "image_std")
+"""Options that decide what a picture looks like to a network."""
 
 
 def run_configuration(run: Path) -> dict[str, Any]:
@@ -42,6 +45,17 @@ def plain_options(run: Path, names: Iterable[str]) -> dict[str, Any]:
     if code := [name for name, value in options.items() if is_code(value)]:
         raise ValueError(f"{path}: {', '.join(code)} would run as code; write the value itself there")
     return options
+
+
+def other_pictures(config: Mapping[str, Any]) -> list[str]:
+    """In what the pictures of a stage differ from those of the training of its ``checkpoint``, where that is known."""
+    checkpoint = config.get("checkpoint")
+    if not isinstance(checkpoint, str) or is_code(checkpoint):
+        return []
+    run = Path(checkpoint).parent.parent
+    trained = run_configuration(run) if training_configuration(run).is_file() else {}
+    both = [name for name in PREPARATION if name in config and name in trained and not is_code(trained[name])]
+    return [f"--{name} {config[name]}, in training {trained[name]}" for name in both if config[name] != trained[name]]
 
 
 def is_evaluated(text: str) -> bool:

@@ -55,9 +55,10 @@ def add_stage_verbs(verbs: Any) -> None:
         stage.add_argument("--bundle", default=bundle_of(name), help="swin_mim, miram or mammo_clip; here %(default)s")
         stage.add_argument(
             "--overlay",
-            action="append",
+            action="extend",
+            nargs="+",
             default=[],
-            help="configuration laid over, of the bundle (tiny, density, margins ...) or a path",
+            help="configurations laid over, of the bundle (tiny, density, margins ...) or paths",
         )
         add_json_option(stage)
         stage.set_defaults(verb=_stage, stage=name, name=name, parser=stage)

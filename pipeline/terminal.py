@@ -69,8 +69,12 @@ def user_error(error: BaseException) -> BaseException | None:
     chain: BaseException | None = error
     while chain is not None:
         missing = isinstance(chain, ImportError) and chain.name is None  # our words: an extra is not installed
+        if missing and str(chain).startswith("Cannot locate"):
+            return ImportError(f"{str(chain).rstrip('.')}; PYTHONPATH must name the folder of a module of your own")
         if missing or isinstance(chain, (ValueError, OSError)):
             return chain
+        if isinstance(chain, TypeError) and "unexpected keyword argument" in str(chain) and chain is not error:
+            return ValueError(f"{str(error).splitlines()[0]}: {chain}")
         lacking = (chain.name or "").partition(".")[0] if isinstance(chain, ModuleNotFoundError) else ""
         if lacking in EXTRAS:
             return ImportError(f"this needs {lacking}, which is not installed: pip install 'mammo[{EXTRAS[lacking]}]'")

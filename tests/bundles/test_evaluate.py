@@ -55,6 +55,11 @@ def test_an_evaluation_leaves_a_model_card_and_a_checklist(pathology):
     assert "**42. Funding" in (pathology / "test/CLAIM.md").read_text()
 
 
+def test_other_pictures_than_in_training_are_told(evaluate, tmp_path, caplog):
+    evaluate("pathology", tmp_path / "run", image_size=[64, 64], model_card=False)
+    assert "not the pictures that the checkpoint knows: --image_size [64, 64], in training [64, 32]" in caplog.text
+
+
 def test_predict_uses_the_operating_points_of_the_evaluation(pathology, phantom, tmp_path):
     image, out = next(phantom.glob("CBIS-DDSM/*_CC/*/*/*.dcm")), tmp_path / "scores.csv"
     assert main(["predict", str(image), "--checkpoint", str(pathology / "checkpoints/best.pt"), "--out", str(out)]) == 0

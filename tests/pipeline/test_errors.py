@@ -280,6 +280,32 @@ def test_a_refused_run_leaves_the_options_of_the_weights_that_are_there(mammo, t
     assert run_configuration(tmp_path / "run")["image_size"] == [64, 64]
 
 
+def test_a_slip_in_an_overlay_of_ones_own_is_told_and_what_is_used_is_not(mammo, tmp_path):
+    overlay = tmp_path / "mine.yaml"
+    overlay.write_text(
+        "lerning_rate: 3\ndecay: 0.1\noptimizer: {_target_: torch.optim.SGD, params: $@network_def.parameters(), "
+        "lr: '@learning_rate', weight_decay: '@decay'}\n"
+    )
+    status, printed = mammo("pretrain", overlay=str(overlay))
+    assert status == 0
+    assert f"{overlay} sets lerning_rate, which nothing uses; did you mean learning_rate?" in printed
+    assert "sets decay" not in printed
+
+
+@pytest.mark.parametrize(
+    ("option", "value", "words"),
+    [
+        ("optimizer::lrr", "1e-3", "unexpected keyword argument 'lrr'"),
+        ("optimizer::_target_", "mymodule.Lion", "PYTHONPATH must name the folder of a module of your own"),
+    ],
+)
+def test_a_component_that_cannot_be_made_is_one_line(option, value, words, mammo):
+    status, printed = mammo("pretrain", **{option: value})
+    assert status == 1
+    assert words in printed
+    assert "Traceback" not in printed
+
+
 def test_a_folder_may_be_named_by_a_number(mammo, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert mammo("pretrain", output_dir="2024")[0] == 0

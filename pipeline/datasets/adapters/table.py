@@ -6,6 +6,7 @@ import os
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from textwrap import shorten
 from typing import Any, cast
 
 from ..import_report import ImportReport
@@ -208,7 +209,7 @@ def _unusable(cells: Mapping[str, str], record: Record) -> str:
 
 def _complete(records: Sequence[Record], report: ImportReport, workers: int) -> None:
     """Fill what DICOM headers tell, and give each image a patient."""
-    needed = [r for r in records if not {"patient_id", "laterality", "view"} <= r.keys() and is_dicom(r["image"])]
+    needed = [record for record in records if is_dicom(record["image"])]  # a whole table may still split one woman
     headers = read_headers([record["image"] for record in needed], workers)
     patients: dict[str, set[str]] = defaultdict(set)
     for record, header in zip(needed, headers, strict=True):
@@ -221,7 +222,8 @@ def _complete(records: Sequence[Record], report: ImportReport, workers: int) -> 
             patients[header["patient_id"]].add(record["patient_id"])
     for identity, folders in patients.items():
         if len(folders) > 1:
-            reason = f"one Patient ID of the headers is taken as several patients: {', '.join(sorted(folders))}"
+            names = shorten(", ".join(sorted(folders)), 80, placeholder=" ...")
+            reason = f"one Patient ID of the headers is taken as several patients: {names}"
             report.add("file", reason, item=identity)
     alone = [record for record in records if "patient_id" not in record]
     for record in alone:
