@@ -10,7 +10,7 @@ from .attention_maps import (
     stitch_windows,
 )
 from .checkpoints import encoder_state, load_encoder, load_network, read_state
-from .classifier import MammogramClassifier, Pooling, label_probabilities, split_tasks, task_place
+from .classifier import MammogramClassifier, Pooling, label_probabilities, pool_over, split_tasks, task_place
 from .decoders import PublishedDecoder, UnetrDecoder
 from .detector import LesionDetector, MapPyramid
 from .dino import DINO, DINOHead, DINOOutput
@@ -86,6 +86,7 @@ __all__ = [
     "load_text_encoder",
     "parameter_groups",
     "patchify",
+    "pool_over",
     "prompt_vectors",
     "read_state",
     "record_attention",

@@ -59,7 +59,9 @@ class MammogramClassifier(nn.Module):
     reaches the encoder.
 
     Args:
-        encoder: Swin, ViT or EfficientNet, gives F as its last map.
+        encoder: Swin, ViT or EfficientNet, gives F as its last map. Another module will do if it has ``in_channels``,
+            ``out_channels`` and ``stride`` (pixels a token, of F) and gives a list of maps when called with the image
+            and the mask or None; ``details`` then need ``attention=False``.
         tasks: number of classes of each task, by name, in the order of the labels; None is
             ``{"pathology": 2}`` (benign 0, malignant 1).
         pooling: ``mask``, or ``average`` over the whole map (the dual-stage paper).
@@ -179,7 +181,13 @@ def pooled_norm(name: str, channels: int) -> nn.Module:
 
 
 def pool_over(features: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """Mean ``(B, C)`` of the features, weighted by the area of ``weight`` (B, 1, H, W) in each token."""
+    """Mask-weighted pooling, for any network: mean ``(B, C)`` of the features, weighted by the mask's area in a token.
+
+    Args:
+        features: ``(B, C, h, w)``.
+        weight: ``(B, 1, H, W)``, such as the breast mask of {0, 1}; where it is 0 everywhere, so is the mean.
+        stride: pixels along the side of a token: ``h`` is ``H / stride``, rounded up.
+    """
     height, width = features.shape[-2:]
     # Tokens cover whole strides; what lies beyond the image is neither breast nor background.
     weight = F.pad(weight, (0, width * stride - weight.shape[-1], 0, height * stride - weight.shape[-2]))

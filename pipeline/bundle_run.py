@@ -160,8 +160,10 @@ def _check_device(value: Any) -> None:
 
 def monai_command(files: Sequence[Path], overrides: Mapping[str, Any]) -> str:
     """The ``python -m monai.bundle run`` line that does the same."""
-    parts = ["python", "-m", "monai.bundle", "run", "--config_file", str([str(file) for file in files])]
+    parts = ["python", "-m", "monai.bundle", "run", "--config_file"]
     for name, value in overrides.items():
         # MONAI drops an override of None.
         parts += [f"--{name}", "$None" if value is None else str(value)]
-    return shlex.join(parts)
+    paths = str([str(file) for file in files])
+    laid = shlex.quote(paths) if set(paths) & set('"$`\\!') else f'"{paths}"'  # the list has quotes of its own
+    return f"{shlex.join(parts[:5])} {laid} {shlex.join(parts[5:])}".rstrip()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import csv
 import os
+import re
 import sys
 import time
 from collections.abc import Sequence
@@ -213,6 +214,8 @@ def parse_overrides(words: Sequence[str]) -> dict[str, Any]:
 def _parse_value(key: str, text: str) -> Any:
     import yaml
 
+    if re.match(r"\w+=", text):  # NAME=VALUE,...: a colon in a name is none of YAML's
+        return text
     if "e" in text.lower():  # YAML reads 1e-4 as text
         with suppress(ValueError):
             return float(text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import inspect
 import logging
 import os
 from collections import Counter
@@ -48,9 +49,11 @@ def _add_prepare(verbs: Any) -> None:
         help="list a dataset's mammograms, split them by patient and prepare them once",
         description="Give the dataset and its folder first. Lists a dataset; with --store it also reads, masks, crops "
         "and resizes every image once. Further options are those of the dataset: --KEY VALUE, such as --split official "
-        "or --images subtracted.",
+        "or --images subtracted; `mammo prepare DATASET --help` tells them.",
         allow_abbrev=False,
+        add_help=False,
     )
+    prepare.add_argument("-h", "--help", action="store_true", help="this, and after a dataset what it takes")
     prepare.add_argument("dataset", nargs="?", help=DATASETS)
     prepare.add_argument("root", type=Path, nargs="?", help="folder of the dataset as downloaded, or the list")
     prepare.add_argument("--out", type=Path, help="datalist to write; ROOT/datalist.json by default")
@@ -67,12 +70,14 @@ def _add_prepare(verbs: Any) -> None:
     prepare.add_argument("--force_recompute", action="store_true", help="prepare again what the store holds")
     prepare.add_argument("--show", type=Path, metavar="STORE", help="say what a store holds, verify it, and draw it")
     add_json_option(prepare)
-    prepare.set_defaults(verb=_prepare, name="prepare", free_options=True)
+    prepare.set_defaults(verb=_prepare, name="prepare", free_options=True, parser=prepare)
 
 
 def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Answer:
     from .datasets.prepare import Preparation, prepare_dataset, prepare_images
 
+    if arguments.help:
+        return _help(arguments)
     if arguments.show is not None:
         return _show(arguments.show)
     if arguments.dataset is None or arguments.root is None:
@@ -81,7 +86,9 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Ans
         out, datalist = arguments.root, _listed(arguments, overrides)
     else:
         out = arguments.out or arguments.root / "datalist.json"
-        options = {name: _mapping(value) if name == "columns" else value for name, value in overrides.items()}
+        options = {
+            name: _mapping(value) if name in ("columns", "values") else value for name, value in overrides.items()
+        }
         datalist = prepare_dataset(arguments.dataset, arguments.root, out, seed=arguments.seed, **options)
     told = _told(out, datalist)
     if arguments.store is not None:
@@ -99,6 +106,16 @@ def _prepare(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Ans
         found = prepare_images(datalist, arguments.store, how, out)
         told |= {"store": arguments.store, "usable": len(found.usable), "set_aside": found.quarantine}
     return Answer(told)
+
+
+def _help(arguments: argparse.Namespace) -> Answer:
+    from .datasets import ADAPTERS
+
+    arguments.parser.print_help()
+    if arguments.dataset in ADAPTERS:
+        print(f"\n{arguments.dataset}, whose arguments are options (--KEY VALUE):\n")
+        print(inspect.getdoc(ADAPTERS[arguments.dataset]))
+    return Answer()
 
 
 def _listed(arguments: argparse.Namespace, overrides: Mapping[str, Any]) -> Any:

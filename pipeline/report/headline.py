@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ..metrics import RESEARCH_USE
+from ..metrics.calibration import TEMPERATURE_RANGE
 from .blocks import Block, Section, Text, Tile, Tiles, Tone
 from .explanation_section import reading
 from .inputs import Run
@@ -77,10 +78,13 @@ def _calibrated(run: Run) -> str:
         return f"Probabilities are not calibrated ({calibration.get('reason', 'no temperature')})."
     before, after = (calibration[key]["ace"]["value"] for key in ("before", "after"))
     mean = " (mean over labels)" if run.many_labels else ""
+    low, high = TEMPERATURE_RANGE
+    found = 1.01 * low < calibration["temperature"] < 0.99 * high
+    limit = "" if found else " It is the end of the range that was searched: there was nothing to fit."
     return (
         "Probabilities in predictions and case figures are as the models give them, not calibrated. A temperature "
-        f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the calibration error{mean} of "
-        f"{run.name} from {before:.3f} to {after:.3f} on test patients."
+        f"of {calibration['temperature']:.2f}, fitted on validation patients, takes the adaptive calibration error "
+        f"(ACE){mean} of {run.name} from {before:.3f} to {after:.3f} on test patients.{limit}"
     )
 
 

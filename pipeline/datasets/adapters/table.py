@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from textwrap import shorten
 from typing import Any, cast
@@ -16,7 +17,7 @@ from ..schema import SECTIONS, Record
 from ..splits import patient_strata
 from .dicom_headers import read_headers
 from .official_split import check_validation_fraction, official_split_datalist
-from .table_columns import clean_cell, map_columns
+from .table_columns import Values, clean_cell, map_columns
 from .table_images import find_images, folder_patients, is_dicom
 from .tabular_files import column_names, numbered_rows, read_table
 
@@ -42,6 +43,7 @@ def table(
     csv: str | Path | None = None,
     columns: Mapping[str, str] | None = None,
     negative: str | None = None,
+    values: Mapping[str, str] | None = None,
     name: str | None = None,
     licence: str = LICENCE,
     validation_fraction: float = 0.2,
@@ -68,6 +70,7 @@ def table(
         columns: column of a field, such as ``{"patient_id": "PatID"}``.
         negative: what 0, no and negative mean in the pathology column, ``"NORMAL"`` or ``"BENIGN"``; None leaves such
             rows, and those of 1 and yes, without pathology.
+        values: own words of the pathology column, such as ``{"bösartig": "MALIGNANT", "gutartig": "BENIGN"}``.
         name: of the dataset; by default that of the folder.
         licence: of the images, for each record.
         validation_fraction: share of the training patients, at least 0 and below 1, if ``split`` has no validation.
@@ -90,7 +93,8 @@ def table(
             raise ValueError("columns name columns of a table; give the table with csv")
         records = _list_folder(root, report)
     else:
-        records = _list_table(root, Path(csv), columns or {}, negative, report)
+        words = {word.strip().casefold(): meant for word, meant in (values or {}).items()}
+        records = _list_table(root, Path(csv), columns or {}, partial(_clean, negative=negative, words=words), report)
     _complete(records, report, workers)
     for record in records:
         record["dataset"], record["licence"] = dataset, record.get("licence", licence)
@@ -133,7 +137,7 @@ def _list_folder(root: Path, report: ImportReport) -> list[Record]:
 
 
 def _list_table(
-    root: Path, given: Path, columns: Mapping[str, str], negative: str | None, report: ImportReport
+    root: Path, given: Path, columns: Mapping[str, str], clean: Callable[[str, str], Values], report: ImportReport
 ) -> list[Record]:
     path = next((p for p in (root / given, Path(os.path.abspath(given))) if p.is_file()), None)
     if path is None:
@@ -148,13 +152,14 @@ def _list_table(
     numbers: dict[str, int] = {}
     for number, row in rows:
         cells = {field: row[column] for field, column in mapped.items()}
-        record, problems = _record(cells, (root, path.parent), negative)
+        record, problems = _record(cells, (root, path.parent), clean)
         identity = record["image_id"]
         problem = _unusable(cells, record)
         if identity in records:
             problem = f"the image is listed already, in row {numbers[identity]}"
         for text in [problem] if problem else problems:
-            report.add("image" if problem else "roi", text, table=path.name, row=number, item=cells["image"])
+            kind = "image" if problem else "roi" if text.startswith("the mask") else "label"
+            report.add(kind, text, table=path.name, row=number, item=cells["image"])
         if not problem:
             records[identity], numbers[identity] = record, number
     report.counts["rows"] = len(rows)
@@ -171,7 +176,15 @@ def _find_image(text: str, folders: Iterable[Path]) -> str:
     return next((path for path in paths if os.path.isfile(path)), "")
 
 
-def _record(cells: Mapping[str, str], folders: Sequence[Path], negative: str | None) -> tuple[Record, list[str]]:
+def _clean(field: str, text: str, negative: str | None, words: Mapping[str, str]) -> Values:
+    """Values of a cell, of which a pathology may be in words of the table's own."""
+    own = words.get(text.strip().casefold()) if field == "pathology" else None
+    return clean_cell(field, own or text, negative)
+
+
+def _record(
+    cells: Mapping[str, str], folders: Sequence[Path], clean: Callable[[str, str], Values]
+) -> tuple[Record, list[str]]:
     """What a row says, and what of it could not be understood. Cells that cleaning changed are kept in ``raw``."""
     image = _find_image(cells["image"], folders)
     known: dict[str, Any] = {"image": image}
@@ -180,7 +193,7 @@ def _record(cells: Mapping[str, str], folders: Sequence[Path], negative: str | N
         if not text or field == "image":
             continue
         try:
-            values = clean_cell(field, text, negative)
+            values = clean(field, text)
         except ValueError as error:
             problems.append(f"{field} not understood: {error}")
             values = {}

@@ -197,7 +197,7 @@ def test_the_headline_of_many_labels_is_the_macro_auc(margins):
     counts = margins.metrics["counts"]
     assert f"{counts['positive']['margin_obscured']} margin obscured; {counts['with_several_labels']} images" in said
     assert "with thresholds and temperature taken from validation" in said
-    assert "takes the calibration error (mean over labels) of margins from" in said
+    assert "takes the adaptive calibration error (ACE) (mean over labels) of margins from" in said
     tile = next(item for block in section.blocks for item in getattr(block, "items", []))
     assert (tile.label, tile.value) == (
         "Macro AUC, margins",

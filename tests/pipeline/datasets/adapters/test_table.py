@@ -154,7 +154,7 @@ def test_unusable_rows_are_reported_with_their_number_and_the_rest_is_kept(make)
         ("image", 2, "the image is not on disk"),
         ("image", 3, "the image is not given"),
         ("image", 4, "patient_id is missing or not understood"),
-        ("roi", 5, "birads not understood"),
+        ("label", 5, "birads not understood"),
         ("image", 6, "the image is listed already, in row 1"),
     }
 
@@ -227,6 +227,29 @@ def test_a_folder_that_holds_all_is_no_patient_and_headers_tell(tmp_path):
         "images/IM0": "X", "images/IM1": "X", "images/IM2": "Y"
     }  # fmt: skip
     assert {record["view"] for record in records.values()} == {"CC"}
+
+
+def test_words_of_the_tables_own_language_are_taken_as_told(make):
+    rows = [
+        {"image": f"{n}.png", "patient_id": n, "Histologie: b\u00f6sartig?": word} for n, word in ("aJ", "bn", "c?")
+    ]
+    root, columns = make(rows), {"pathology": "Histologie: b\u00f6sartig?"}
+    datalist, report = table(root, csv="my.csv", columns=columns, values={"j": "MALIGNANT", "N": "BENIGN"})
+    records = by_id(datalist)
+    assert [records[f"{n}.png"].get("pathology") for n in "abc"] == ["MALIGNANT", "BENIGN", None]
+    assert [(p["kind"], p["row"]) for p in report.problems] == [("label", 3)]
+
+
+def test_one_patient_whom_a_complete_table_splits_is_told(tmp_path):
+    for name in ("a", "b"):
+        write_dicom(tmp_path / f"{name}.dcm", "X", "L", "CC")
+    rows = [{"image": f"{n}.dcm", "patient_id": f"exam {n}", "laterality": "L", "view": "CC"} for n in ("a", "b")]
+    pd.DataFrame(rows).to_csv(tmp_path / "my.csv", index=False)
+    datalist, report = table(tmp_path, csv="my.csv")
+    assert [p["reason"] for p in report.problems] == [
+        "one Patient ID of the headers is taken as several patients: exam a, exam b"
+    ]
+    assert {record["device"] for record in by_id(datalist).values()} == {"Model"}
 
 
 def test_one_patient_in_two_folders_is_told(tmp_path):
