@@ -23,7 +23,7 @@ from .packaging.verbs import add_bundle_verb
 from .reproduce.verb import add_reproduce_verb
 from .stage_verbs import add_stage_verbs
 from .study_verbs import add_study_verb
-from .terminal import configure_logging, stop_on_sigterm, user_error
+from .terminal import configure_logging, stdout_is_closed, stop_on_sigterm, user_error
 
 EXAMPLES = """examples:
   mammo demo                                             everything below on synthetic mammograms, with a report
@@ -68,6 +68,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print(f"mammo: interrupted{_how_to_go_on(arguments)}", file=sys.stderr)
         return 130
+    except BrokenPipeError:
+        return stdout_is_closed()
     except Exception as error:
         cause = user_error(error)
         if cause is None or os.environ.get("MAMMO_DEBUG"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import signal
 import sys
 import threading
@@ -30,10 +31,17 @@ _LOADER_WORKER = "DataLoader worker"
 def configure_logging() -> None:
     """Print our messages as they are; of ignite, which reports every epoch of every engine, warnings only."""
     logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
+    logging.raiseExceptions = False  # a line that cannot be written, since its reader has gone, is no traceback
     logging.getLogger("ignite").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(is_not_told_again)
     logging.getLogger("monai.bundle.workflows").addFilter(speaks_of_more_than_logging)
+
+
+def stdout_is_closed() -> int:
+    """Let a command end quietly whose reader has gone, such as ``mammo STAGE --help | head``; its exit status."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is still buffered is flushed at the end
+    return 128 + signal.SIGPIPE
 
 
 def stop_on_sigterm() -> None:

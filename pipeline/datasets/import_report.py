@@ -57,7 +57,9 @@ class ImportReport:
     def summary(self) -> str:
         """Counts, then each kind of problem with its number, as lines for a terminal."""
         lines = [f"{self.dataset}: " + ", ".join(f"{count} {name}" for name, count in self.counts.items())]
-        kinds = Counter((problem["kind"], problem["reason"].split(":")[0]) for problem in self.problems)
+        # A column's own name may hold a colon.
+        reasons = [p["reason"] if p["kind"] == "column" else p["reason"].split(":")[0] for p in self.problems]
+        kinds = Counter(zip((problem["kind"] for problem in self.problems), reasons, strict=True))
         lines += [f"  {count} x {kind}: {reason}" for (kind, reason), count in kinds.most_common()]
         return "\n".join(lines)
 

@@ -55,6 +55,8 @@ def case_figure(
             axes.contour(mask, levels=[0.5], colors="#33ddff", linewidths=0.8)
         else:
             low, high = float(maps[name].min()), float(maps[name].max())
+            if not low < high:
+                axes.set_title(f"{titles[name]}: blank, it shows nothing", fontsize=9)
             scaled = (maps[name] - low) / max(high - low, 1e-12)
             axes.imshow(scaled, cmap="inferno", vmin=0, vmax=1, alpha=0.25 + 0.5 * scaled)
         if roi is not None and roi.any():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,10 +26,13 @@ def add_reproduce_verb(verbs: Any) -> None:
     parser = verbs.add_parser(
         "reproduce",
         help="a row of a paper's table: from the dataset's folder to the published figure beside ours",
-        description="Lists the row's datasets, checks that the split is the frozen one, runs the stages and prints "
-        "the published figures beside ours. Stopped, the same command goes on. Nothing is downloaded: where data or "
-        "weights are missing it says where they are offered. Further options are keys of the stages: --KEY VALUE; "
-        "those that depart from the row are told beside the figures.",
+        description=textwrap.fill(
+            "Lists the row's datasets, checks that the split is the frozen one, runs the stages and prints "
+            "the published figures beside ours. Stopped, the same command goes on. Nothing is downloaded: where data or "
+            "weights are missing it says where they are offered. Further options are keys of the stages: --KEY VALUE; "
+            "those that depart from the row are told beside the figures.",
+            width=100,
+        ),
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

@@ -4,6 +4,10 @@ import enum
 import json
 import logging
 import os
+import shlex
+import signal
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -81,3 +85,10 @@ def test_misuse_is_json_too(words, named, capfd):
     assert err.startswith("usage: mammo")
     assert main(words) == 2
     assert capfd.readouterr().out == ""
+
+
+def test_a_reader_that_goes_away_ends_a_command_without_a_word():
+    command = f"{shlex.quote(sys.executable)} -m mammo.pipeline.cli completion zsh | head -1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (128 + signal.SIGPIPE, "")
+    assert done.stdout == "#compdef mammo\n"
