@@ -29,8 +29,8 @@ def add_reproduce_verb(verbs: Any) -> None:
         description=textwrap.fill(
             "Lists the row's datasets, checks that the split is the frozen one, runs the stages and prints "
             "the published figures beside ours. Stopped, the same command goes on. Nothing is downloaded: where data "
-            "or weights are missing it says where they are offered. Further options are keys of the stages: --KEY VALUE; "
-            "those that depart from the row are told beside the figures.",
+            "or weights are missing it says where they are offered. Further options are keys of the stages: "
+            "--KEY VALUE; those that depart from the row are told beside the figures.",
             width=100,
         ),
         epilog=EXAMPLES,
