@@ -101,7 +101,8 @@ def test_both_stages_run_under_torchrun_and_leave_one_plain_checkpoint(phantom, 
         run = tmp_path / stage
         (row,) = json.loads((run / "history.json").read_text())["train"]
         assert row["iteration"] == images // 2  # each process takes every other image
-        assert sorted(path.name for path in (run / "checkpoints").iterdir()) == ["best.pt", "last.pt"]
+        left = sorted(path.name for path in (run / "checkpoints").iterdir())
+        assert left == ["best.pt", "config.yaml", "last.pt"]
         state = torch.load(run / "checkpoints/best.pt", weights_only=True)
         assert any(name.startswith("encoder.") for name in state)
         assert not any(name.startswith("module.") for name in state)

@@ -104,7 +104,8 @@ def test_a_run_stopped_at_every_moment_equals_an_undisturbed_one(stage, options,
     run_bundle("swin_mim", stage, overrides=training | {"output_dir": str(stopped), "resume": True})
     for one, other in zip(outcome(whole), outcome(stopped), strict=True):
         assert same(one, other)
-    assert [path.name for path in sorted((stopped / "checkpoints").iterdir())] == ["best.pt", "last.pt"]
+    left = [path.name for path in sorted((stopped / "checkpoints").iterdir())]
+    assert left == ["best.pt", "config.yaml", "last.pt"]
 
 
 def test_a_loss_that_is_no_number_ends_the_run_with_the_images_and_keeps_the_checkpoints(options, tmp_path):

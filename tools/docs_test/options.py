@@ -45,7 +45,8 @@ def _known(arguments: argparse.Namespace) -> set[str] | None:
         return None if arguments.free_options else set()
     if arguments.stage is None:  # a study: keys of any stage
         return _keys(configurations(arguments.bundle))
-    return _keys(config_files(arguments.bundle, arguments.stage, arguments.overlay))
+    own = [name for name in arguments.overlay if not name.endswith(".yaml")]  # such a file is made by the page itself
+    return _keys(config_files(arguments.bundle, arguments.stage, own))
 
 
 def _keys(files: Iterable[Path]) -> set[str]:
