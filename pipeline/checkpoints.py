@@ -83,7 +83,7 @@ class TrainingCheckpoints:
         resume: go on from ``last.pt`` where there is one.
 
     Raises:
-        ValueError: for ``save_steps`` below 1 or within groups of accumulated batches.
+        ValueError: for ``save_steps`` below 1 or within groups of accumulated batches, or no batch to train on.
     """
 
     def __init__(
@@ -107,6 +107,10 @@ class TrainingCheckpoints:
             raise ValueError(
                 f"save_steps {save_steps}: give null, or a multiple of accumulate ({trainer.accumulation_steps}); "
                 "half a group of accumulated batches is not saved"
+            )
+        if not len(trainer.data_loader):  # ignite would end such a run in peace
+            raise ValueError(
+                "there are fewer images for a process to train on than fill one batch; give a smaller --batch_size"
             )
         self.directory = Path(directory)
         self.network = network if average is None else average

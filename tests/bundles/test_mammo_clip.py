@@ -52,6 +52,27 @@ def test_without_its_extra_it_says_so_before_images_are_prepared(small, tmp_path
     assert not (tmp_path / "cache").exists()
 
 
+def test_fewer_breasts_than_a_batch_still_train(small, tmp_path):
+    more = {"output_dir": str(tmp_path), "max_epochs": 1, "epoch_length": 2, "batch_size": 4096}
+    run_bundle("mammo_clip", "pretrain", overrides=small | more)
+    (row,) = json.loads((tmp_path / "history.json").read_text())["train"]
+    assert row["iteration"] == 2
+    assert row["loss"] > 0
+
+
+def test_an_epoch_without_a_step_is_an_error_and_no_record(small, tmp_path):
+    more = {
+        "output_dir": str(tmp_path / "run"),
+        "max_epochs": 1,
+        "batch_size": 4096,
+        "train::dataloader::drop_last": True,
+    }
+    with pytest.raises(RuntimeError) as told:
+        run_bundle("mammo_clip", "pretrain", overrides=small | more)
+    assert "give a smaller --batch_size" in str(user_error(told.value))
+    assert not (tmp_path / "run/history.json").exists()
+
+
 def test_the_image_encoder_starts_a_classifier_of_another_bundle(small, pretrained, tmp_path):
     start = pretrained / "checkpoints/best.pt"
     own = {
