@@ -59,7 +59,7 @@ def attend(qkv: Tensor, bias: Tensor, chunks: Sequence[Chunk], *, keep: bool) ->
     Returns:
         ``(P, C)``; and ``(windows heads, n, n)`` of each chunk, or nothing.
     """
-    attended = qkv.new_empty((len(qkv), qkv.shape[1] // 3))
+    attended = qkv.new_empty(len(qkv), qkv.shape[1] // 3)
     kept = []
     for chunk in chunks:
         queries, keys, values = _split_heads(qkv, chunk, len(bias))

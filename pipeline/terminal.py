@@ -28,10 +28,17 @@ _LOADER_WORKER = "DataLoader worker"
 """How torch's error begins when a process that loads images has died."""
 
 
+class _Lines(logging.StreamHandler):
+    """Lines on stdout. One that cannot be written, since its reader has gone, is no traceback; any other fault is."""
+
+    def handleError(self, record: logging.LogRecord) -> None:  # noqa: N802  (its name)
+        if not isinstance(sys.exc_info()[1], BrokenPipeError):
+            super().handleError(record)
+
+
 def configure_logging() -> None:
     """Print our messages as they are; of ignite, which reports every epoch of every engine, warnings only."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stdout)
-    logging.raiseExceptions = False  # a line that cannot be written, since its reader has gone, is no traceback
+    logging.basicConfig(level=logging.INFO, format="%(message)s", handlers=[_Lines(sys.stdout)])
     logging.getLogger("ignite").setLevel(logging.WARNING)
     for handler in logging.getLogger().handlers:
         handler.addFilter(is_not_told_again)
@@ -75,14 +82,17 @@ def duration(seconds: float) -> str:
 def user_error(error: BaseException) -> BaseException | None:
     """The error a user can mend behind MONAI's "failed to instantiate"; None for a defect of ours."""
     chain: BaseException | None = error
+    outer: BaseException | None = None
     while chain is not None:
         missing = isinstance(chain, ImportError) and chain.name is None  # our words: an extra is not installed
         if missing and str(chain).startswith("Cannot locate"):
             return ImportError(f"{str(chain).rstrip('.')}; PYTHONPATH must name the folder of a module of your own")
         if missing or isinstance(chain, (ValueError, OSError)):
             return chain
-        if isinstance(chain, TypeError) and "unexpected keyword argument" in str(chain) and chain is not error:
-            return ValueError(f"{str(error).splitlines()[0]}: {chain}")
+        # Of a call of ours it would be our defect.
+        of_component = str(outer).startswith("Failed to instantiate component")
+        if isinstance(chain, TypeError) and "unexpected keyword argument" in str(chain) and of_component:
+            return ValueError(f"{str(outer).splitlines()[0]}: {chain}")
         lacking = (chain.name or "").partition(".")[0] if isinstance(chain, ModuleNotFoundError) else ""
         if lacking in EXTRAS:
             return ImportError(f"this needs {lacking}, which is not installed: pip install 'mammo[{EXTRAS[lacking]}]'")
@@ -92,5 +102,5 @@ def user_error(error: BaseException) -> BaseException | None:
                 f"{said}, perhaps for want of memory; give fewer --num_workers or a smaller --batch_size. Finished "
                 "epochs are kept, go on with --resume true"
             )
-        chain = chain.__cause__
+        outer, chain = chain, chain.__cause__
     return None
