@@ -68,7 +68,7 @@ def speaks_of_more_than_logging(record: logging.LogRecord) -> bool:
 
 def is_not_told_again(record: logging.LogRecord) -> bool:
     """Filter of ignite's words on an error that ends a run: the command tells it, once and last."""
-    return "run is terminating due to exception" not in record.getMessage()
+    return "run is terminating due to exception" not in str(record.msg)  # unformatted: a filter must not fail
 
 
 def duration(seconds: float) -> str:
